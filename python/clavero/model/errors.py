@@ -1,0 +1,293 @@
+"""The error that the service raises, and AWS's words for each situation: no other module words one.
+
+Where the texts come from: [L] recorded from AWS KMS, localstack's
+tests/aws/services/kms/test_kms.snapshot.json; [P] quoted from AWS in a public report that is named;
+[O] ours, because no AWS text is known: it says what was wrong and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from clavero.model.generated import EXCEPTIONS
+
+# Codes that every AWS JSON service sends and that the KMS model therefore does not list.
+_COMMON_STATUS = {
+    "AccessDeniedException": 400,
+    "ExpiredTokenException": 400,
+    "IncompleteSignatureException": 400,
+    "InternalFailure": 500,
+    "InvalidSignatureException": 400,
+    "MissingAuthenticationTokenException": 400,
+    "NotAuthorizedException": 400,
+    "RequestExpired": 400,
+    "SerializationException": 400,
+    "ServiceUnavailableException": 503,
+    "ThrottlingException": 400,
+    "UnknownOperationException": 400,
+    "UnrecognizedClientException": 400,
+    "ValidationException": 400,
+}
+
+HTTP_STATUS: Final[Mapping[str, int]] = MappingProxyType(
+    {**_COMMON_STATUS, **{code: status for code, status, _ in EXCEPTIONS.values()}}
+)
+
+
+class KMSError(Exception):
+    """A request is refused: AWS's error code, text and HTTP status.
+
+    `members` are further members of the modelled exception, beside its message. The status comes
+    from the model; ValueError for a code that is not AWS's when no status is given.
+    """
+
+    __slots__ = ("code", "http_status", "members", "message")
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        *,
+        http_status: int | None = None,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        if http_status is None:
+            http_status = HTTP_STATUS.get(code)
+            if http_status is None:
+                raise ValueError(f"{code!r} is no error code of AWS KMS: give its http_status")
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+        self.members: dict[str, object] = dict(members) if members else {}
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+# --- the request ---------------------------------------------------------------------------------
+
+
+def validation(message: str) -> KMSError:
+    return KMSError("ValidationException", message)
+
+
+def serialization(message: str) -> KMSError:
+    return KMSError("SerializationException", message)
+
+
+def number_of_bytes_required() -> KMSError:
+    """GenerateRandom without a size [L]."""
+    return validation("NumberOfBytes is required.")
+
+
+def data_key_size_required() -> KMSError:
+    """GenerateDataKey with neither or both of the sizes [P: nsmithuk/local-kms/issues/6]."""
+    return validation("Please specify either number of bytes or key spec.")
+
+
+def invalid_marker() -> KMSError:
+    """[O]"""
+    return KMSError(
+        "InvalidMarkerException",
+        "The marker is not valid: send the NextMarker of the previous answer, unchanged.",
+    )
+
+
+def dry_run() -> KMSError:
+    """[P: AWS's CloudTrail examples of DryRun]"""
+    return KMSError(
+        "DryRunOperationException",
+        "The request would have succeeded, but the DryRun option is set.",
+    )
+
+
+def operation_not_built(operation: str) -> KMSError:
+    """[O]"""
+    return KMSError(
+        "UnsupportedOperationException",
+        f"{operation} is not supported by this release of Clavero: upgrade, or use AWS KMS.",
+    )
+
+
+def unknown_operation() -> KMSError:
+    """AWS answers without a message."""
+    return KMSError("UnknownOperationException")
+
+
+def internal(message: str) -> KMSError:
+    return KMSError("KMSInternalException", message)
+
+
+# --- which key -----------------------------------------------------------------------------------
+
+
+def key_not_found(key_arn: str) -> KMSError:
+    """[L]"""
+    return KMSError("NotFoundException", f"Key '{key_arn}' does not exist")
+
+
+def alias_not_found(alias_arn: str) -> KMSError:
+    """[P: cloudposse/docs/issues/152]"""
+    return KMSError("NotFoundException", f"Alias {alias_arn} is not found.")
+
+
+def invalid_key_id(key_id: str) -> KMSError:
+    """A key id that is neither a UUID nor an mrk- id [L]."""
+    return KMSError("NotFoundException", f"Invalid keyId '{key_id}'")
+
+
+def invalid_key_id_in_arn(key_id: str) -> KMSError:
+    """The same inside a key ARN, where AWS leaves the quotes out [P: mondoohq/mql/pull/10108]."""
+    return KMSError("NotFoundException", f"Invalid keyId {key_id}")
+
+
+def invalid_arn(what: str) -> KMSError:
+    """An ARN that is no key's or alias's; for one of another Region, AWS names the Region [L]."""
+    return KMSError("NotFoundException", f"Invalid arn {what}")
+
+
+def malformed_arn(message: str) -> KMSError:
+    """An ARN in a policy or a grant that is none. The caller words it: AWS's text varies."""
+    return KMSError("InvalidArnException", message)
+
+
+# --- the state and the kind of the key -----------------------------------------------------------
+
+# [L] pending import; [P: hashicorp/terraform-provider-aws/issues/17889] pending deletion; the rest
+# follow the same pattern [O].
+_STATE_TEXT = {
+    "PendingDeletion": "pending deletion",
+    "PendingImport": "pending import",
+    "PendingReplicaDeletion": "pending replica deletion",
+    "Creating": "creating",
+    "Updating": "updating",
+    "Unavailable": "unavailable",
+    "Enabled": "enabled",
+    "Disabled": "disabled",
+}
+
+
+def key_disabled(key_arn: str) -> KMSError:
+    """[P: AWS developer guide, "DisabledException ... is disabled."]"""
+    return KMSError("DisabledException", f"{key_arn} is disabled.")
+
+
+def key_state(key_arn: str, state: str) -> KMSError:
+    """The key state (a KeyState of the model) does not allow the operation."""
+    return KMSError("KMSInvalidStateException", f"{key_arn} is {_STATE_TEXT[state]}.")
+
+
+def key_pending_deletion(key_arn: str) -> KMSError:
+    return key_state(key_arn, "PendingDeletion")
+
+
+def key_not_pending_deletion(key_arn: str) -> KMSError:
+    """CancelKeyDeletion of a key that nobody scheduled [P: reports of the AWS console and CLI]."""
+    return KMSError(
+        "KMSInvalidStateException",
+        f"{key_arn} is not pending deletion (or pending replica deletion).",
+    )
+
+
+def key_usage(key_arn: str, usage: str, operation: str) -> KMSError:
+    """[L]"""
+    return KMSError(
+        "InvalidKeyUsageException",
+        f"{key_arn} key usage is {usage} which is not valid for {operation}.",
+    )
+
+
+def algorithm_incompatible(algorithm: str, key_spec: str) -> KMSError:
+    """[L]"""
+    return KMSError(
+        "InvalidKeyUsageException",
+        f"Algorithm {algorithm} is incompatible with key spec {key_spec}.",
+    )
+
+
+def key_origin(key_arn: str, origin: str) -> KMSError:
+    """[L]"""
+    return KMSError(
+        "UnsupportedOperationException",
+        f"{key_arn} origin is {origin} which is not valid for this operation.",
+    )
+
+
+# --- ciphertexts ---------------------------------------------------------------------------------
+
+
+def invalid_ciphertext() -> KMSError:
+    """Unknown key version, damaged blob or other context: one error without a word [L]."""
+    return KMSError("InvalidCiphertextException")
+
+
+def incorrect_key() -> KMSError:
+    """The blob belongs to another key than the request names [L]."""
+    return KMSError(
+        "IncorrectKeyException",
+        "The key ID in the request does not identify a CMK that can perform this operation.",
+    )
+
+
+# --- aliases -------------------------------------------------------------------------------------
+
+
+def alias_exists(alias_arn: str) -> KMSError:
+    """[P: crossplane-contrib/provider-aws/issues/1741]"""
+    return KMSError("AlreadyExistsException", f"An alias with the name {alias_arn} already exists")
+
+
+def alias_prefix_missing() -> KMSError:
+    """[L]"""
+    return validation(
+        'Alias must start with the prefix "alias/". Please see '
+        "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+    )
+
+
+def alias_characters(alias_name: str) -> KMSError:
+    """[P: hashicorp/terraform-provider-aws/issues/12891]"""
+    return validation(f"{alias_name} contains invalid characters for an alias")
+
+
+def alias_reserved(alias_name: str) -> KMSError:
+    """[O]"""
+    return KMSError(
+        "InvalidAliasNameException",
+        f"{alias_name} is not valid: names that begin with alias/aws/ are reserved for AWS managed "
+        "keys; choose another name.",
+    )
+
+
+# --- permissions, policies, limits ---------------------------------------------------------------
+
+
+def access_denied(principal: str, action: str, resource: str, reason: str) -> KMSError:
+    """`resource` as AWS puts it: `on resource: <ARN>` or `on this resource`; `reason` after it.
+
+    AWS's form: `User: P is not authorized to perform: kms:Encrypt on resource: R because no
+    identity-based policy allows the kms:Encrypt action`.
+    """
+    return KMSError(
+        "AccessDeniedException",
+        f"User: {principal} is not authorized to perform: {action} {resource} {reason}",
+    )
+
+
+def limit_exceeded(message: str) -> KMSError:
+    """A quota; the caller says which and how to get below it."""
+    return KMSError("LimitExceededException", message)
+
+
+def malformed_policy(message: str) -> KMSError:
+    return KMSError("MalformedPolicyDocumentException", message)
+
+
+def policy_lockout() -> KMSError:
+    """[P: terraform-aws-modules/terraform-aws-kms/issues/14]"""
+    return malformed_policy(
+        "The new key policy will not allow you to update the key policy in the future."
+    )

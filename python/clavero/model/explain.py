@@ -1,0 +1,260 @@
+"""Why parameters break the model, in the words of AWS's Validation- and SerializationException.
+
+Texts of validation errors, as AWS sends them:
+
+* `1 validation error detected: Value '0' at 'numberOfBytes' failed to satisfy constraint: Member
+  must have value greater than or equal to 1`, `Value 'INVALID' at 'macAlgorithm' ... Member must
+  satisfy enum value set: [...]` and, for a sensitive member, `Value at 'plaintext' failed ...
+  Member must have length less than or equal to 4096`: recorded from AWS KMS in localstack's
+  tests/aws/services/kms/test_kms.snapshot.json. AWS lists enum values in an order of its own,
+  which changes between releases; here it is the model's.
+* `Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal
+  to 1`: github.com/stelligent/mu/issues/382.
+* Blobs read `Value 'java.nio.HeapByteBuffer[pos=0 lim=0 cap=0]' at 'ciphertextBlob'`, as Java
+  prints them (github.com/nsmithuk/local-kms, Decrypt).
+* `2 validation errors detected: A; B`, the pattern before the length, and list members as
+  'tags.1.member.tagKey' counted from 1: AWS IAM, Firehose and DynamoDB in many public reports.
+* `Value '{a=b}' at 'tags' failed to satisfy constraint: Map value must satisfy constraint: [A, B]`:
+  github.com/SWO-GS/auto-tag/issues/77.
+
+Serialization errors keep the wording of AWS's JSON reader (`STRING_VALUE can not be converted to an
+Integer`: AWS CodeDeploy) and add where. No recording of KMS's own is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+from clavero.model.fastcheck import blob_length, canonical, is_timestamp, is_unicode
+from clavero.model.patterns import compile_pattern
+from clavero.model.shapes import Shape
+
+# A message stays small whatever was sent: it goes into answers, audit records and logs.
+ECHO_LIMIT = 256
+PROBLEM_LIMIT = 10
+
+_NOT_NULL = "Member must not be null"
+
+
+class Problem(NamedTuple):
+    """Why parameters are refused. `code` is the AWS error code, `message` AWS's text."""
+
+    kind: Literal["serialization", "validation"]
+    message: str
+
+    @property
+    def code(self) -> str:
+        return "ValidationException" if self.kind == "validation" else "SerializationException"
+
+
+def explain(shape: Shape, params: object) -> Problem | None:
+    """What is wrong with the parameters, or None. A serialization problem comes before any other.
+
+    At most PROBLEM_LIMIT validation errors are told.
+    """
+    told: list[str] = []
+    for kind, text in _problems(shape, canonical(shape, params), ""):
+        if kind == "serialization":
+            return Problem("serialization", text)
+        if len(told) < PROBLEM_LIMIT:
+            told.append(text)
+    if not told:
+        return None
+    count = "1 validation error" if len(told) == 1 else f"{len(told)} validation errors"
+    return Problem("validation", f"{count} detected: {'; '.join(told)}")
+
+
+_Finding = tuple[Literal["serialization", "validation"], str]
+
+
+def _problems(shape: Shape, value: Any, path: str) -> Iterator[_Finding]:
+    """Every problem of one value. A value of the wrong type has that problem alone."""
+    wrong = _wrong_type(shape, value)
+    if wrong is not None:
+        yield "serialization", f"{wrong} (at '{path}')" if path else wrong
+        return
+    for constraint in _broken(shape, value):
+        yield "validation", _failure(shape, value, path, constraint)
+    if shape.type == "structure":
+        yield from _structure_problems(shape, value, path)
+    elif shape.type == "list":
+        assert shape.member is not None
+        for number, item in enumerate(value, start=1):
+            yield from _member_problems(shape.member, item, f"{path}.{number}.member")
+    elif shape.type == "map":
+        yield from _map_problems(shape, value, path)
+
+
+def _structure_problems(shape: Shape, params: dict[Any, Any], path: str) -> Iterator[_Finding]:
+    for name in params:
+        if name not in shape.members:
+            known = ", ".join(shape.members) or "none"
+            text = f"Unknown parameter {_short(name)!r}, must be one of: {known}"
+            yield "serialization", f"{text} (at '{path}')" if path else text
+    prefix = f"{path}." if path else ""
+    for name, member in shape.members.items():
+        where = f"{prefix}{name[0].lower()}{name[1:]}"
+        if name in params:
+            yield from _problems(member, params[name], where)
+        elif name in shape.required:
+            yield "validation", _failure(member, None, where, _NOT_NULL)
+
+
+def _member_problems(shape: Shape, value: Any, path: str) -> Iterator[_Finding]:
+    if value is None:
+        yield "validation", _failure(shape, None, path, _NOT_NULL)
+    else:
+        yield from _problems(shape, value, path)
+
+
+def _map_problems(shape: Shape, pairs: dict[Any, Any], path: str) -> Iterator[_Finding]:
+    """AWS names the whole map and all constraints of its keys or values, once for each."""
+    assert shape.key is not None and shape.value is not None
+    for what, part, items in (
+        ("keys", shape.key, pairs.keys()),
+        ("value", shape.value, pairs.values()),
+    ):
+        failed = False
+        for item in items:
+            wrong = None if item is None else _wrong_type(part, item)
+            if wrong is not None:
+                yield "serialization", f"{wrong} (at '{path}')"
+            elif item is None or any(_broken(part, item)):
+                failed = True
+        if failed:
+            constraints = ", ".join(_constraints(part)) or _NOT_NULL
+            text = f"Map {what} must satisfy constraint: [{constraints}]"
+            yield "validation", _failure(shape, pairs, path, text)
+
+
+def _failure(shape: Shape, value: Any, path: str, constraint: str) -> str:
+    if value is None:
+        told = "Value null"
+    elif _is_sensitive(shape):
+        told = "Value"
+    else:
+        told = f"Value '{_echo(value)}'"
+    return f"{told} at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _is_sensitive(shape: Shape) -> bool:
+    parts = (shape.member, shape.key, shape.value)
+    return shape.sensitive or any(part is not None and _is_sensitive(part) for part in parts)
+
+
+def _broken(shape: Shape, value: Any) -> Iterator[str]:
+    """The constraints that a value of the right type does not satisfy, in AWS's words and order."""
+    if shape.enum and value not in shape.enum:
+        yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+    if shape.pattern is not None and compile_pattern(shape.pattern).fullmatch(value) is None:
+        yield f"Member must satisfy regular expression pattern: {shape.pattern}"
+    if shape.min is None and shape.max is None:
+        return
+    size, measure = _size(shape, value)
+    if shape.max is not None and size > shape.max:
+        yield f"Member must have {measure} less than or equal to {shape.max}"
+    if shape.min is not None and size < shape.min:
+        yield f"Member must have {measure} greater than or equal to {shape.min}"
+
+
+def _constraints(shape: Shape) -> Iterator[str]:
+    """All constraints of a shape, in the order of the map errors that AWS sends."""
+    measure = "value" if shape.type == "integer" else "length"
+    if shape.max is not None:
+        yield f"Member must have {measure} less than or equal to {shape.max}"
+    if shape.min is not None:
+        yield f"Member must have {measure} greater than or equal to {shape.min}"
+    if shape.pattern is not None:
+        yield f"Member must satisfy regular expression pattern: {shape.pattern}"
+    if shape.enum:
+        yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+
+
+def _size(shape: Shape, value: Any) -> tuple[int, str]:
+    if shape.type == "integer":
+        return value, "value"
+    if shape.type == "blob":
+        return blob_length(value) or 0, "length"
+    return len(value), "length"
+
+
+_NOUNS = {
+    "string": "a String",
+    "integer": "an Integer",
+    "boolean": "a Boolean",
+    "timestamp": "a Timestamp",
+    "blob": "a Blob",
+}
+_CONTAINERS: dict[str, type] = {"structure": dict, "map": dict, "list": list}
+
+
+def _wrong_type(shape: Shape, value: Any) -> str | None:
+    """Why AWS's JSON reader would not read the value as this shape, or None."""
+    kind = shape.type
+    if kind in _CONTAINERS:
+        if type(value) is _CONTAINERS[kind]:
+            return None
+        expected = "list" if kind == "list" else "map"
+        return f"Expected {expected} or null, found {_token(value)}"
+    if kind == "string" and type(value) is str:
+        if value.isascii() or is_unicode(value):
+            return None
+        return "The string has a lone surrogate, which no UTF-8 can hold: send well-formed Unicode"
+    if (
+        (kind == "integer" and type(value) is int)
+        or (kind == "boolean" and type(value) is bool)
+        or (kind == "blob" and blob_length(value) is not None)
+        or (kind == "timestamp" and is_timestamp(value))
+    ):
+        return None
+    if isinstance(value, dict):
+        return "Start of structure or map found where not expected."
+    if isinstance(value, list | tuple):
+        return "Start of list found where not expected."
+    return f"{_token(value)} can not be converted to {_NOUNS[kind]}"
+
+
+def _token(value: object) -> str:
+    """AWS's name of the JSON token that the value would be."""
+    if value is None:
+        return "NULL_VALUE"
+    if value is True or value is False:
+        return "TRUE_VALUE" if value else "FALSE_VALUE"
+    for base, token in (
+        (str, "STRING_VALUE"),
+        (int, "NUMBER_VALUE"),
+        (float, "DECIMAL_VALUE"),
+        (dict, "START_OBJECT"),
+        (list, "START_ARRAY"),
+    ):
+        if isinstance(value, base):
+            return token
+    return f"A value of type {type(value).__name__}"
+
+
+def _short(value: object) -> str:
+    """Text of a scalar, bounded."""
+    if isinstance(value, str):
+        return value if len(value) <= ECHO_LIMIT else value[:ECHO_LIMIT] + "..."
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, int | float):
+        return str(value)
+    return f"a value of type {type(value).__name__}"
+
+
+def _echo(value: Any) -> str:
+    """The value as Java prints it, bounded: `a`, `[a, b]`, `{a=b}`, a blob by its length."""
+    length = blob_length(value)
+    if length is not None:
+        return f"java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]"
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        pairs = (f"{_echo(k)}={_echo(v)}" for k, v in islice(value.items(), ECHO_LIMIT))
+        return _short("{" + ", ".join(pairs) + "}")
+    if isinstance(value, list):
+        return _short("[" + ", ".join(_echo(item) for item in islice(value, ECHO_LIMIT)) + "]")
+    return _short(value)
