@@ -1,0 +1,1 @@
+"""Alembic migrations, applied by `clavero.store.migrate` when a store is older than the program."""

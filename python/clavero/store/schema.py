@@ -1,0 +1,155 @@
+"""The tables, their constraints and indexes, and the migrations that this program knows.
+
+A key is named by (region, account, key_id) and a key version by (region, hbkid): two Regions
+or two accounts never share a row. Times are seconds since 1970-01-01T00:00:00 UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+# Migrations in the order in which they apply. The last one is what `metadata` below describes.
+REVISIONS: tuple[str, ...] = ("0001",)
+HEAD: str = REVISIONS[-1]
+
+# Written into the header of the database file, so that another program's SQLite file is refused.
+APPLICATION_ID = 0x434C5652  # "CLVR"
+
+# Every constraint has a name that follows from its table, so that a migration can name it.
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("updated", Double, nullable=False),
+    CheckConstraint("version >= 1", name="version"),
+    CheckConstraint("length(state) > 0", name="state"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("key_id", String, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("usage", String, nullable=False),
+    Column("spec", String, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("manager", String, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("deletion_date", Double),
+    Column("pending_window", Integer),
+    Column("multi_region", Boolean, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("current_version", LargeBinary(16), nullable=False),
+    CheckConstraint("length(region) > 0", name="region"),
+    CheckConstraint("length(account) = 12", name="account"),
+    CheckConstraint("length(key_id) > 0", name="key_id"),
+    CheckConstraint("length(current_version) = 16", name="current_version"),
+    # A key that waits for its deletion must not be usable, whatever a caller forgets to check.
+    CheckConstraint("deletion_date IS NULL OR NOT enabled", name="pending_deletion"),
+    CheckConstraint("deletion_date IS NULL OR pending_window IS NOT NULL", name="pending_window"),
+    Index(None, "deletion_date"),
+)
+
+key_versions = Table(
+    "key_versions",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("hbkid", LargeBinary(16), primary_key=True),
+    Column("account", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+    Column("domain_key_id", LargeBinary(16), nullable=False),
+    Column("material_id", String, nullable=False),
+    Column("created", Double, nullable=False),
+    ForeignKeyConstraint(
+        ["region", "account", "key_id"],
+        ["keys.region", "keys.account", "keys.key_id"],
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("length(hbkid) = 16", name="hbkid"),
+    CheckConstraint("length(token) > 0", name="token"),
+    CheckConstraint("length(domain_key_id) = 16", name="domain_key_id"),
+    CheckConstraint("length(material_id) = 64", name="material_id"),
+    # With hbkid at its end the index gives re-wrap its batches in order, without a sort.
+    Index(None, "region", "domain_key_id", "hbkid"),
+    Index(None, "region", "account", "key_id"),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("key_id", String, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    ForeignKeyConstraint(
+        ["region", "account", "key_id"],
+        ["keys.region", "keys.account", "keys.key_id"],
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("substr(name, 1, 6) = 'alias/'", name="name"),
+    # With name at its end the index gives the pages of one key's aliases in order.
+    Index(None, "region", "account", "key_id", "name"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("key_id", String, primary_key=True),
+    Column("tag_key", String, primary_key=True),
+    Column("tag_value", String, nullable=False),
+    ForeignKeyConstraint(
+        ["region", "account", "key_id"],
+        ["keys.region", "keys.account", "keys.key_id"],
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("length(tag_key) > 0", name="tag_key"),
+)
+
+# Alembic's own table, so that a new database is stamped, and a start checks it, without Alembic.
+alembic_version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
