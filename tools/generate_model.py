@@ -58,7 +58,8 @@ class ModelError(ValueError):
 
 def load_service_model() -> dict[str, Any]:
     """The parsed service-2.json of the installed botocore."""
-    return Loader().load_service_model("kms", "service-2")
+    model: dict[str, Any] = Loader().load_service_model("kms", "service-2")
+    return model
 
 
 def _traits(name: str, shape: Mapping[str, Any]) -> dict[str, Any]:

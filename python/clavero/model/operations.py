@@ -25,7 +25,17 @@ class Operation:
     `is_exact(params)` asks in addition for the canonical types that operations run on.
     """
 
-    __slots__ = ("_input", "_output", "accepts", "errors", "is_exact", "method", "name")
+    __slots__ = (
+        "_compiled_accepts",
+        "_compiled_is_exact",
+        "_input",
+        "_output",
+        "accepts",
+        "errors",
+        "is_exact",
+        "method",
+        "name",
+    )
 
     accepts: Callable[[Any], bool]
     is_exact: Callable[[Any], bool]
@@ -38,7 +48,10 @@ class Operation:
         self.errors: Final = errors
         self._input = input_shape
         self._output = output_shape
-        # Plain slots that the first call replaces: later calls reach the closure directly.
+        self._compiled_accepts: Callable[[Any], bool] | None = None
+        self._compiled_is_exact: Callable[[Any], bool] | None = None
+        # Plain slots that the first call replaces: later calls reach the closure directly, and a
+        # caller who holds the first one compiles nothing twice.
         self.accepts = self._first_accepts
         self.is_exact = self._first_is_exact
 
@@ -77,12 +90,14 @@ class Operation:
         return explain(self.input, params)
 
     def _first_accepts(self, params: Any) -> bool:
-        self.accepts = compile_accepts(self.input)
-        return self.accepts(params)
+        if self._compiled_accepts is None:
+            self._compiled_accepts = self.accepts = compile_accepts(self.input)
+        return self._compiled_accepts(params)
 
     def _first_is_exact(self, params: Any) -> bool:
-        self.is_exact = compile_exact(self.input)
-        return self.is_exact(params)
+        if self._compiled_is_exact is None:
+            self._compiled_is_exact = self.is_exact = compile_exact(self.input)
+        return self._compiled_is_exact(params)
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # Java's line terminators, which `.` does not match there; Python's `.` leaves out only \n.
 _ANY = "[^\\n\\r\\u0085\\u2028\\u2029]"
@@ -50,6 +51,7 @@ def translate(pattern: str) -> str:
     return "".join(out)
 
 
+@cache
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The compiled pattern; match with `.fullmatch`. Raises ValueError as `translate` does."""
     return re.compile(translate(pattern), re.ASCII)
