@@ -1,0 +1,162 @@
+//! Loaded backing keys: each sealed under the shield key in ordinary heap, opened only for the operation that needs it.
+//!
+//! The shield key is random per HSM and lives, as an AES-GCM context, in the arena. Wiping it makes every entry unreadable at once.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::crypto::aead::Aes256Gcm;
+use crate::error::{Error, Result};
+use crate::memory::{Arena, Secret};
+use crate::rng::fill_random;
+use crate::token::Hbkid;
+
+/// Names a loaded key. Handles are never reused: a stale one is refused, not served another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyHandle(u64);
+
+impl KeyHandle {
+    /// The handle as a number, to pass it through Python.
+    pub fn to_raw(self) -> u64 {
+        self.0
+    }
+
+    /// Any number may come back; an invented one is refused at its use.
+    pub fn from_raw(raw: u64) -> KeyHandle {
+        KeyHandle(raw)
+    }
+
+    fn new(index: usize, generation: u32) -> Result<KeyHandle> {
+        let index = u32::try_from(index).map_err(|_| Error::Limit("more than 2^32 keys are loaded".into()))?;
+        Ok(KeyHandle(u64::from(generation) << 32 | u64::from(index)))
+    }
+
+    fn split(self) -> (usize, u32) {
+        let index = usize::try_from(self.0 & 0xffff_ffff).unwrap_or(usize::MAX);
+        (index, u32::try_from(self.0 >> 32).unwrap_or(0))
+    }
+}
+
+struct Entry {
+    hbkid: Hbkid,
+    iv: u64,
+    sealed: Box<[u8]>,
+    tag: [u8; 16],
+    /// Set by each use, cleared by each sweep: what a sweep finds clear is idle.
+    used: AtomicBool,
+}
+
+struct Slot {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+/// The table. Reading is shared; loading and unloading are exclusive (the HSM's lock sees to it).
+pub(crate) struct KeyTable {
+    shield: Aes256Gcm,
+    next_iv: AtomicU64,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    loaded: usize,
+}
+
+impl KeyTable {
+    pub(crate) fn new(arena: &'static Arena) -> Result<KeyTable> {
+        let key: Secret<32> = Secret::new_with(arena, |bytes| fill_random(bytes))?;
+        let shield = Aes256Gcm::new(arena, key.expose_secret())?;
+        Ok(KeyTable { shield, next_iv: AtomicU64::new(0), slots: Vec::new(), free: Vec::new(), loaded: 0 })
+    }
+
+    /// How many keys are loaded.
+    pub(crate) fn len(&self) -> usize {
+        self.loaded
+    }
+
+    /// Shields `key` (which stands in protected memory) and gives its handle.
+    pub(crate) fn insert(&mut self, hbkid: Hbkid, key: &[u8]) -> Result<KeyHandle> {
+        let iv = self.next_iv.fetch_add(1, Ordering::Relaxed); // 2^64 loads: never repeats in a boot
+        let mut sealed = vec![0; key.len()].into_boxed_slice();
+        let mut tag = [0; 16];
+        self.shield.seal(&shield_iv(iv), &hbkid, key, &mut sealed, &mut tag)?;
+        let entry = Entry { hbkid, iv, sealed, tag, used: AtomicBool::new(true) };
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot { generation: 0, entry: None });
+                self.slots.len() - 1
+            }
+        };
+        let slot = &mut self.slots[index];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.entry = Some(entry);
+        self.loaded += 1;
+        KeyHandle::new(index, slot.generation)
+    }
+
+    /// Opens the key into `out` (in protected memory); gives its length and id.
+    #[inline]
+    pub(crate) fn unshield(&self, handle: KeyHandle, out: &mut [u8]) -> Result<(usize, &Hbkid)> {
+        let entry = self.entry(handle)?;
+        let len = entry.sealed.len();
+        let out = out.get_mut(..len).ok_or(Error::Internal("a key length"))?;
+        self.shield
+            .open(&shield_iv(entry.iv), &entry.hbkid, &entry.sealed, &entry.tag, out)
+            .map_err(|_| Error::Internal("the shield: a loaded key was changed in memory"))?;
+        if !entry.used.load(Ordering::Relaxed) {
+            entry.used.store(true, Ordering::Relaxed);
+        }
+        Ok((len, &entry.hbkid))
+    }
+
+    /// The backing key that a handle names.
+    pub(crate) fn hbkid(&self, handle: KeyHandle) -> Result<&Hbkid> {
+        self.entry(handle).map(|entry| &entry.hbkid)
+    }
+
+    fn entry(&self, handle: KeyHandle) -> Result<&Entry> {
+        let (index, generation) = handle.split();
+        let slot = self.slots.get(index).filter(|slot| slot.generation == generation).ok_or(Error::KeyNotLoaded)?;
+        slot.entry.as_ref().ok_or(Error::KeyNotLoaded)
+    }
+
+    /// Forgets a key. False when the handle named none.
+    pub(crate) fn remove(&mut self, handle: KeyHandle) -> bool {
+        if self.entry(handle).is_err() {
+            return false;
+        }
+        self.clear(handle.split().0);
+        true
+    }
+
+    /// Forgets every key that nothing used since the sweep before; gives their number.
+    pub(crate) fn sweep(&mut self, keep: KeyHandle) -> usize {
+        let mut evicted = 0;
+        for index in 0..self.slots.len() {
+            let idle = match &self.slots[index].entry {
+                Some(entry) => !entry.used.swap(false, Ordering::Relaxed),
+                None => false,
+            };
+            if idle && index != keep.split().0 {
+                self.clear(index);
+                evicted += 1;
+            }
+        }
+        evicted
+    }
+
+    fn clear(&mut self, index: usize) {
+        if let Some(mut entry) = self.slots[index].entry.take() {
+            zeroize::Zeroize::zeroize(&mut *entry.sealed);
+            self.loaded -= 1;
+            // A generation that would wrap is retired with its slot, so that no old handle ever matches again.
+            if self.slots[index].generation < u32::MAX {
+                self.free.push(index);
+            }
+        }
+    }
+}
+
+fn shield_iv(number: u64) -> [u8; 12] {
+    let mut iv = [0; 12];
+    iv[4..].copy_from_slice(&number.to_be_bytes());
+    iv
+}

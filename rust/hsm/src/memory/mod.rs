@@ -1,0 +1,115 @@
+//! Protected volatile memory: what keys may touch while they are in use.
+//!
+//! Promised at [`Level::SecretMemory`]: the arena's pages are in no core dump (also not one taken by root with
+//! `gcore -a`), never swapped, not readable through `/proc/PID/mem`, not inherited by a forked child, and wiped on free,
+//! [`seal`](crate::Hsm::seal), process exit and SIGTERM. At [`Level::Locked`] they are out of ordinary core dumps and of swap,
+//! and empty in a forked child, but a debugger with the right to attach can read them. Not promised at any level: secrecy
+//! against code that runs inside the process, the kernel, or the hypervisor.
+//!
+//! `unsafe` lives in this folder (mappings, the allocator hook, signal and fork handlers) and in the FFI modules of
+//! [`crypto`](crate::crypto).
+
+mod arena;
+mod exit;
+mod fork;
+mod pool;
+mod region;
+mod secret;
+
+pub use arena::{Arena, Guarded, Zeroable};
+pub use exit::wiping_started;
+pub use region::Level;
+pub use secret::Secret;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::error::{Error, Result};
+
+/// How much protection the caller insists on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// Start even where neither secret nor locked memory can be had. For tests and for machines that cannot do better.
+    pub allow_insecure: bool,
+}
+
+/// What this process got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// The arena's level.
+    pub level: Level,
+    /// Bytes mapped for the arena.
+    pub arena_bytes: usize,
+    /// The level of libcrypto's own heap (its DRBG state and temporaries).
+    pub libcrypto_level: Level,
+    /// Bytes that libcrypto asked for when its pool was full, and got from the ordinary heap (wiped on free all the same).
+    pub libcrypto_overflow_bytes: usize,
+}
+
+/// The memory of one process: made on the first use, remade in a forked child that opens an HSM of its own.
+pub struct ProcessMemory {
+    arena: Arena,
+    fence: fork::Fence,
+}
+
+static CURRENT: AtomicPtr<ProcessMemory> = AtomicPtr::new(std::ptr::null_mut());
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// Makes the protected memory of this process, or returns it when it is there and good enough for `policy`.
+pub fn open(policy: MemoryPolicy) -> Result<&'static ProcessMemory> {
+    if let Some(memory) = current().filter(|memory| memory.is_ours()) {
+        return memory.checked(policy);
+    }
+    // A fork while another thread holds this lock would leave it locked in the child for ever: the child's own attempt
+    // must not wait for a thread that does not exist there.
+    let _guard = fork::lock_across_fork(&MAKING)?;
+    if let Some(memory) = current().filter(|memory| memory.is_ours()) {
+        return memory.checked(policy);
+    }
+    pool::install()?;
+    let fence = fork::Fence::new()?;
+    let arena = Arena::new(policy)?;
+    // Leaked on purpose: handles into the arena live as long as the process, and a child must never touch the parent's.
+    let memory: &'static ProcessMemory = Box::leak(Box::new(ProcessMemory { arena, fence }));
+    CURRENT.store(std::ptr::from_ref(memory).cast_mut(), Ordering::Release);
+    exit::install();
+    Ok(memory)
+}
+
+#[allow(unsafe_code)] // one pointer read; see SAFETY
+fn current() -> Option<&'static ProcessMemory> {
+    let pointer = CURRENT.load(Ordering::Acquire);
+    // SAFETY: the pointer is null or came from Box::leak in `open`, so it is valid and shared for the whole process.
+    unsafe { pointer.as_ref() }
+}
+
+impl ProcessMemory {
+    /// The arena that keys in use live in.
+    pub fn arena(&'static self) -> &'static Arena {
+        &self.arena
+    }
+
+    /// False in a child that was forked after this memory was made: nothing of it may be touched there.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.fence.is_intact()
+    }
+
+    /// What this process got.
+    pub fn status(&self) -> MemoryStatus {
+        let (libcrypto_level, libcrypto_overflow_bytes) = pool::status();
+        MemoryStatus {
+            level: self.arena.level(),
+            arena_bytes: self.arena.mapped_bytes(),
+            libcrypto_level,
+            libcrypto_overflow_bytes,
+        }
+    }
+
+    fn checked(&'static self, policy: MemoryPolicy) -> Result<&'static ProcessMemory> {
+        if self.arena.level() == Level::Unprotected && !policy.allow_insecure {
+            return Err(Error::InsecureMemory("this process already opened an HSM with insecure memory allowed".into()));
+        }
+        Ok(self)
+    }
+}
