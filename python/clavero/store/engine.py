@@ -32,6 +32,7 @@ from .folder import DATABASE, Found, inspect, prepare_file, prepare_folder
 from .lock import FolderLock
 
 BUSY_SECONDS = 10.0  # how long to wait for a tool outside that reads or backs up the database
+CHECKPOINT_MILLISECONDS = 100
 CONNECTIONS_KEPT = 8  # idle connections that are kept; more are made when threads need them
 
 
@@ -156,13 +157,19 @@ class Store:
         """
         self._enter()
         try:
+            if self._one_connection:
+                return True
             with self._write_lock, _sentences("written"):
                 connection = self._writers.engine.raw_connection()
                 try:
-                    row = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    cursor = connection.cursor()
+                    # Writers wait meanwhile, so that it must not wait long for a reader.
+                    cursor.execute(f"PRAGMA busy_timeout={CHECKPOINT_MILLISECONDS}")
+                    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    busy = cursor.fetchone()[0]
                 finally:
                     connection.close()
-            return bool(row[0] == 0)
+            return bool(busy == 0)
         finally:
             self._leave()
 

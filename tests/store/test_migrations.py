@@ -1,0 +1,106 @@
+"""The migrations build exactly the tables that the schema describes."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, event
+
+from clavero.store import engine, keys, migrate, schema
+from clavero.store.engine import open_store
+from clavero.store.errors import StoreError
+
+
+def shape(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Each table's and index's statement, as a sorted list of its lines."""
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {
+        name: sorted(line.strip().rstrip(",") for line in re.sub(r"\(\n", "\n", sql).split("\n"))
+        for name, sql in found
+    }
+
+
+@pytest.fixture
+def migrated(tmp_path):
+    """An empty database that the migrations, not `create_all`, have brought to head."""
+    made = create_engine(
+        f"sqlite:///{tmp_path / 'migrated.db'}", connect_args={"isolation_level": None}
+    )
+    event.listen(made, "begin", lambda tx: tx.exec_driver_sql("BEGIN IMMEDIATE"))
+    with made.begin() as tx:
+        migrate.upgrade(tx)
+    yield made
+    made.dispose()
+
+
+def test_the_program_knows_exactly_the_packaged_migrations():
+    script = ScriptDirectory.from_config(migrate.config())
+    found = tuple(reversed([each.revision for each in script.walk_revisions()]))
+    assert found == schema.REVISIONS
+    assert script.get_current_head() == schema.HEAD
+
+
+def test_autogenerate_finds_no_difference(migrated):
+    with migrated.connect() as tx:
+        context = MigrationContext.configure(tx, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_migrated_and_created_databases_are_the_same_to_the_constraint(migrated, folder):
+    open_store(folder).close()
+    created = sqlite3.connect(folder / "clavero.db")
+    with migrated.connect() as tx:
+        ours = shape(created)
+        assert shape(tx.connection.driver_connection) == ours
+    assert any("ck_keys_pending_deletion" in line for line in ours["keys"])
+    created.close()
+
+
+def test_every_constraint_has_a_name_that_follows_from_its_table():
+    for table in schema.metadata.tables.values():
+        for constraint in table.constraints:
+            assert table.name in str(constraint.name)
+
+
+def test_an_older_store_is_brought_up_to_date(folder, make_key, monkeypatch):
+    """With a revision before the first, the real store counts as older, and Alembic runs."""
+    with open_store(folder) as store, store.write() as tx:
+        keys.insert_key(tx, *make_key(1))
+    ran = []
+    monkeypatch.setattr(schema, "REVISIONS", ("0000", "0001"))
+    monkeypatch.setattr(migrate, "upgrade", lambda tx: ran.append(tx.in_transaction()))
+    with sqlite3.connect(folder / "clavero.db") as older:
+        older.execute("UPDATE alembic_version SET version_num = '0000'")
+    older.close()
+    with open_store(folder) as store, store.read() as tx:
+        assert keys.count(tx) == 1
+        assert tx.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+    assert ran == [True]
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(folder, make_key, monkeypatch):
+    with open_store(folder) as store, store.write() as tx:
+        keys.insert_key(tx, *make_key(1))
+    monkeypatch.setattr(schema, "REVISIONS", ("0000", "0001"))
+    with sqlite3.connect(folder / "clavero.db") as older:
+        older.execute("UPDATE alembic_version SET version_num = '0000'")
+        before = shape(older)
+    older.close()
+
+    def broken(tx):
+        tx.exec_driver_sql("DROP TABLE aliases")
+        tx.exec_driver_sql("DELETE FROM keys")
+
+    monkeypatch.setattr(migrate, "upgrade", broken)
+    with pytest.raises(StoreError, match="without their key"):
+        open_store(folder)
+    with sqlite3.connect(folder / "clavero.db") as kept:
+        assert shape(kept) == before
+        assert kept.execute("SELECT count(*) FROM keys").fetchone() == (1,)
+    kept.close()
+    assert engine.Found.OLDER is engine.inspect(folder / "clavero.db")
