@@ -52,7 +52,7 @@ impl Hsm {
         check_plaintext(size, MAX_DATA_KEY_LEN)?;
         let count = plaintext.len() / size;
         check_count(count)?;
-        if plaintext.len() % size != 0 || Some(out.len()) != count.checked_mul(blob_len(size)) {
+        if !plaintext.len().is_multiple_of(size) || Some(out.len()) != count.checked_mul(blob_len(size)) {
             return Err(Error::Limit("the buffers do not fit the number and size of the data keys".into()));
         }
         let guard = self.read()?;

@@ -205,7 +205,7 @@ impl Hsm {
 
     /// Makes a random 256-bit backing key; gives its id, its token to store, and a handle to use it.
     pub fn generate_key(&self, binding: &KeyBinding<'_>) -> Result<(Hbkid, Vec<u8>, KeyHandle)> {
-        self.admit_key(binding, |key| fill_random(key))
+        self.admit_key(binding, fill_random)
     }
 
     /// Takes a known backing key. Only for tests that must know the bytes that they look for.

@@ -99,6 +99,13 @@ impl Hsm {
         result
     }
 
+    /// Random bytes; a sealed HSM gives none.
+    pub fn generate_random(&self, out: &mut [u8]) -> Result<()> {
+        let guard = self.read()?;
+        open_inner(&guard)?;
+        fill_random(out)
+    }
+
     /// As [`generate_data_key`](Self::generate_data_key), but nobody sees the data key: only its blob is made.
     pub fn generate_data_key_without_plaintext(
         &self,
