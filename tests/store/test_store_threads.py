@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,11 @@ def test_eight_threads_read_and_write(store, make_key):
     rounds = 40
     start = threading.Barrier(8)
 
+    def undone() -> None:
+        with store.write() as tx:
+            meta.put(tx, "count", "wrong")
+            raise KeyError
+
     def work(number: int) -> int:
         start.wait()
         for turn in range(rounds):
@@ -31,9 +37,8 @@ def test_eight_threads_read_and_write(store, make_key):
                 assert versions.get(tx, REGION, version.hbkid) == version
                 assert keys.count(tx) == int(meta.get(tx, "count") or 0)
             if turn % 4 == 0:
-                with pytest.raises(KeyError), store.write() as tx:
-                    meta.put(tx, "count", "wrong")
-                    raise KeyError
+                with pytest.raises(KeyError):
+                    undone()
         return rounds
 
     with ThreadPoolExecutor(8) as pool:
@@ -61,6 +66,17 @@ def test_a_reader_keeps_its_state_while_a_writer_commits(folder, make_key):
             assert store.path == folder
         with store.read() as tx:
             assert keys.count(tx) == 2
+
+
+def test_a_writer_has_the_database_from_its_first_moment(folder):
+    """Otherwise its first change could fail, having waited for nothing, when a tool writes too."""
+    with open_store(folder) as store, store.write():
+        other = store._writers.engine.raw_connection()
+        cursor = other.cursor()
+        cursor.execute("PRAGMA busy_timeout=0")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            cursor.execute("BEGIN IMMEDIATE")
+        other.close()
 
 
 def test_close_waits_for_a_transaction(store, make_key):

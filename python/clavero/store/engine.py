@@ -166,10 +166,10 @@ class Store:
                     # Writers wait meanwhile, so that it must not wait long for a reader.
                     cursor.execute(f"PRAGMA busy_timeout={CHECKPOINT_MILLISECONDS}")
                     cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                    busy = cursor.fetchone()[0]
+                    row = cursor.fetchone()
                 finally:
                     connection.close()
-            return bool(busy == 0)
+            return row is not None and row[0] == 0
         finally:
             self._leave()
 

@@ -58,7 +58,7 @@ def remove(tx: Connection, region: str, account: str, key_id: str, tag_keys: Ite
 def of_key(tx: Connection, region: str, account: str, key_id: str) -> dict[str, str]:
     """Return all tags of the key. AWS allows 50 on one key."""
     named = {"t_region": region, "t_account": account, "t_key_id": key_id}
-    return {tag_key: tag_value for tag_key, tag_value in tx.execute(_ALL, named)}
+    return {row.tag_key: row.tag_value for row in tx.execute(_ALL, named)}
 
 
 def page(

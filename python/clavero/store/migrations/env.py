@@ -6,6 +6,7 @@ The caller owns the transaction, so that a migration that fails half-way leaves 
 from __future__ import annotations
 
 from alembic import context
+
 from clavero.store.schema import metadata
 
 context.configure(
