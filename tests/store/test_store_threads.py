@@ -124,6 +124,21 @@ def test_an_erased_token_is_in_no_file_after_a_checkpoint(folder, make_key):
         assert holding(token) == ([] if number % 2 == 0 else ["clavero.db"])
 
 
+def test_a_token_is_overwritten_before_its_row_goes(store, make_key):
+    """Where a database keeps deleted rows for a while, what it keeps is zeros."""
+    key, version = make_key(1)
+    with store.write() as tx:
+        keys.insert_key(tx, key, version)
+        tx.exec_driver_sql("CREATE TEMP TABLE seen (token BLOB)")
+        tx.exec_driver_sql(
+            "CREATE TEMP TRIGGER look BEFORE DELETE ON main.keys BEGIN "
+            "INSERT INTO seen SELECT token FROM main.key_versions; END"
+        )
+        assert keys.erase(tx, REGION, ACCOUNT, key.key_id)
+        seen = tx.exec_driver_sql("SELECT token FROM seen").scalars().all()
+        assert seen == [bytes(len(version.token))]
+
+
 def test_a_checkpoint_says_when_a_reader_is_in_its_way(folder, make_key):
     with open_store(folder) as store:
         with store.write() as tx:

@@ -78,8 +78,9 @@ class MemorySink:
 class FileSink:
     """A file of JSON lines, mode 0600, to which each record is appended in one write.
 
-    A line that was written outlives the process, however it ends. It outlives a loss of power
-    once the kernel has flushed it, which `close` waits for.
+    A record that `write` has taken outlives the process, however it ends. It outlives a loss of
+    power once the kernel has flushed it, which `close` waits for. A kill in the middle of a write
+    can leave half a line, of a call that was not answered; the next open ends that line.
     """
 
     def __init__(self, path: Path, id_source: Callable[[], str]) -> None:
