@@ -1,0 +1,223 @@
+"""The HSM of Clavero, in Rust. Errors are HsmError's subclasses; no call gives a KMS key's bytes."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Final, final
+
+from typing_extensions import Buffer
+
+__all__ = [
+    "BLOB_OVERHEAD",
+    "BatchFailure",
+    "ForkedError",
+    "Hsm",
+    "HsmError",
+    "InsecureMemory",
+    "InvalidCiphertext",
+    "InvalidDomainState",
+    "InvalidToken",
+    "KeyNotLoaded",
+    "LimitError",
+    "MAX_BATCH",
+    "NativeBuffer",
+    "SealedError",
+    "SelfTestFailed",
+    "Unseal",
+    "UnsealError",
+    "WrongRootKey",
+    "__version__",
+    "arrow_struct",
+    "blob_key",
+    "material_id",
+    "request_id",
+    "token_domain_key",
+]
+
+__version__: Final[str]
+MAX_BATCH: Final[int]
+"""The most messages of one batch call."""
+BLOB_OVERHEAD: Final[int]
+"""Bytes that a ciphertext blob has beyond its plaintext."""
+
+_Binding = tuple[str, str, str, str, str, str]
+"""Region, account, key id, spec, usage, origin: whose a key is, authenticated in its token."""
+_Context = dict[str, str] | None
+
+class HsmError(Exception):
+    """The HSM refused a call."""
+
+class InvalidCiphertext(HsmError):
+    """No key here opens this ciphertext under this context."""
+
+class LimitError(HsmError):
+    """A length, count or size outside what the call takes."""
+
+class KeyNotLoaded(HsmError):
+    """The handle's key is not (or no longer) loaded."""
+
+class InvalidToken(HsmError):
+    """A stored token does not open as this key's."""
+
+class InvalidDomainState(HsmError):
+    """A stored domain state was changed."""
+
+class WrongRootKey(HsmError):
+    """The root key is not the one that sealed the store."""
+
+class SealedError(HsmError):
+    """The HSM was sealed."""
+
+class ForkedError(SealedError):
+    """This process is a fork of the one that opened the HSM."""
+
+class InsecureMemory(HsmError):
+    """Memory cannot be protected as the policy demands."""
+
+class SelfTestFailed(HsmError):
+    """The HSM is in its error state."""
+
+class UnsealError(HsmError):
+    """An unseal provider could not give the root key."""
+
+class BatchFailure(HsmError):
+    """One message of a batch failed; args are its index and the HsmError."""
+
+@final
+class Unseal:
+    """Where the root key comes from."""
+
+    @staticmethod
+    def key_file(path: str | PathLike[str]) -> Unseal:
+        """32 bytes in a file of mode 0600, made on first use."""
+    @staticmethod
+    def passphrase(passphrase: str | bytes, salt_path: str | PathLike[str]) -> Unseal:
+        """Argon2id (RFC 9106: 64 MiB, 3 passes, 4 lanes) of at least 8 bytes; the salt is kept in a file."""
+    @staticmethod
+    def environment(name: str) -> Unseal:
+        """An environment variable with the key in hexadecimal (64 digits) or base64 (44 characters)."""
+    @staticmethod
+    def command(argv: Sequence[str]) -> Unseal:
+        """A program, run without a shell, that prints the key in hexadecimal or base64 within 60 seconds."""
+    @staticmethod
+    def ephemeral() -> Unseal:
+        """A random key that nothing keeps."""
+    @property
+    def description(self) -> str:
+        """What messages call the provider; never part of a secret."""
+
+@final
+class NativeBuffer:
+    """Bytes in memory that Rust owns, seen through the buffer protocol; wiped when it is dropped."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def wipe(self) -> None:
+        """Overwrite the bytes with zeros."""
+    @property
+    def wiped(self) -> bool:
+        """Whether `wipe` was called."""
+
+@final
+class Hsm:
+    """An open HSM. Handles are integers that name a loaded key and are never reused."""
+
+    @staticmethod
+    def open(unseal: Unseal, *, create: bool, allow_insecure_memory: bool = False) -> Hsm:
+        """Open under the provider's root key. `create` only where nothing was sealed yet.
+
+        Raises UnsealError, InsecureMemory, SelfTestFailed.
+        """
+    def seal(self) -> None:
+        """Wipe every key; later calls raise SealedError."""
+    def status(self) -> dict[str, Any]:
+        """memory, arena_bytes, libcrypto_memory, libcrypto_overflow_bytes, loaded_keys, domains."""
+    def create_domain(self, region: str, now: int) -> bytes:
+        """Stage a Region's first domain state; gives the record to store before `install_domain`."""
+    def load_domain(self, region: str, record: bytes) -> int:
+        """Load a stored state and give its version. Raises WrongRootKey, InvalidDomainState."""
+    def stage_domain_rotation(self, region: str, now: int) -> bytes:
+        """Stage a state with a new active domain key; gives the record to store."""
+    def stage_domain_retirement(self, region: str, domain_key_ids: Sequence[bytes]) -> bytes:
+        """Stage a state without these retired keys; no stored token may need them."""
+    def install_domain(self, region: str) -> None:
+        """Put the staged state in force, once its record is durable."""
+    def discard_staged_domain(self, region: str) -> None:
+        """Forget the staged state."""
+    def domain_keys(self, region: str) -> list[tuple[bytes, bool, int]]:
+        """The domain keys, oldest first: id, whether active, created (epoch seconds)."""
+    def generate_key(self, binding: _Binding) -> tuple[bytes, bytes, int]:
+        """Make a 256-bit backing key: HBKID (16 bytes), token to store, handle."""
+    def load_key(self, token: bytes, hbkid: bytes, binding: _Binding) -> int:
+        """Load a stored token; gives a handle. Raises InvalidToken."""
+    def rewrap_key(self, token: bytes, hbkid: bytes, binding: _Binding) -> bytes:
+        """Seal a stored token anew under the active domain key."""
+    def unload_key(self, handle: int) -> None:
+        """Wipe a loaded key."""
+    def evict_idle_keys(self) -> int:
+        """Wipe the keys that no operation used since the last call; gives their number."""
+    def encrypt(self, handle: int, plaintext: bytes, context: _Context) -> bytes:
+        """Encrypt 1 to 4096 bytes; gives a ciphertext blob."""
+    def decrypt(self, handle: int, blob: bytes, context: _Context) -> bytes:
+        """Open a blob of this key. Raises InvalidCiphertext."""
+    def decrypt_unknown(self, blob: bytes, context: _Context) -> None:
+        """Raise InvalidCiphertext after the work of opening a blob."""
+    def reencrypt(
+        self,
+        source: int,
+        blob: bytes,
+        source_context: _Context,
+        destination: int,
+        destination_context: _Context,
+    ) -> bytes:
+        """Open a blob with one key and seal its plaintext under another; gives the new blob."""
+    def generate_data_key(self, handle: int, size: int, context: _Context) -> tuple[bytes, bytes]:
+        """A random data key of 1 to 1024 bytes: plaintext and blob."""
+    def generate_data_key_without_plaintext(
+        self, handle: int, size: int, context: _Context
+    ) -> bytes:
+        """A random data key that nobody sees: its blob."""
+    def generate_random(self, size: int) -> bytes:
+        """1 to 1024 random bytes."""
+    def seal_opaque(self, region: str, purpose: str, data: bytes) -> bytes:
+        """Seal up to 6144 bytes for a purpose under the Region's token-sealing key."""
+    def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes:
+        """Open what `seal_opaque` sealed for the same purpose. Raises InvalidToken."""
+    def generate_data_keys(
+        self, handle: int, count: int, size: int, context: _Context, threads: int | None = None
+    ) -> tuple[NativeBuffer, NativeBuffer]:
+        """Many data keys of `size` bytes and their blobs (`size + BLOB_OVERHEAD` each), row by row."""
+    def encrypt_many(
+        self, handle: int, plaintexts: Any, context: _Context, threads: int | None = None
+    ) -> tuple[NativeBuffer, NativeBuffer]:
+        """Encrypt each of a list of bytes, a 2-D uint8 array or an Arrow binary array.
+
+        Gives the blobs one after the other, and their n + 1 offsets as native-endian int64. Raises BatchFailure.
+        """
+    def decrypt_many(
+        self, handles: dict[bytes, int], blobs: Any, context: _Context, threads: int | None = None
+    ) -> tuple[NativeBuffer, NativeBuffer]:
+        """Open each blob with the key that `handles` has for its HBKID; results as in `encrypt_many`."""
+    def blob_keys(self, blobs: Any) -> list[bytes]:
+        """The HBKIDs that the blobs name, each once."""
+
+def blob_key(blob: bytes) -> bytes:
+    """The HBKID that a ciphertext blob names. Raises InvalidCiphertext for anything else."""
+
+def token_domain_key(token: bytes) -> bytes:
+    """The id of the domain key that a token is sealed under."""
+
+def material_id(hbkid: bytes) -> str:
+    """KMS's KeyMaterialId for an HBKID: 64 lower-case hexadecimal digits."""
+
+def request_id() -> str:
+    """A random UUID from the HSM's DRBG: request ids, event ids, key ids."""
+
+def arrow_struct(
+    columns: Sequence[tuple[str, NativeBuffer, NativeBuffer | None, int | None]],
+    length: int,
+    unwrap: bool = False,
+) -> tuple[object, object]:
+    """Arrow capsules (schema, array) of a struct of binary columns: name, bytes, offsets, or width.
+
+    With one column and `unwrap`, of that column itself. No copy is made.
+    """

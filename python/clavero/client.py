@@ -1,0 +1,173 @@
+"""The in-process client: boto3's method names, keyword arguments, answers and exceptions, without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from clavero.model.errors import KMSError
+from clavero.model.operations import BY_METHOD, Operation
+from clavero.model.params import client_values, parameter_report
+from clavero.ops.batch import DECRYPT_MANY, ENCRYPT_MANY, GENERATE_DATA_KEYS, BatchOperation
+from clavero.ops.call import Call, CallOperation, NotAsked, Response
+
+if TYPE_CHECKING:
+    from clavero.batches import BinaryBatch, DataKeyBatch
+    from clavero.client_errors import ClientExceptions
+    from clavero.iam.decision import Principal
+    from clavero.ops.directory import Scope
+    from clavero.service import Service
+
+USER_AGENT: Final = "clavero-in-process"
+
+
+class ClientConfig:
+    """`client.meta.config`: what other libraries read and write there."""
+
+    def __init__(self, region_name: str) -> None:
+        self.region_name = region_name
+        self.user_agent_extra: str | None = None  # the AWS Encryption SDK appends to it
+        self.user_agent = USER_AGENT
+
+
+class ClientMeta:
+    """`client.meta`, as far as it means something without a network."""
+
+    def __init__(self, region_name: str) -> None:
+        self.region_name: Final = region_name
+        self.config: Final = ClientConfig(region_name)
+        self.partition: Final = "aws"
+        self.method_to_api_mapping: Final = {m: op.name for m, op in BY_METHOD.items()}
+
+
+class Client:
+    """A KMS client of one principal in one Region. Safe to share between threads.
+
+    It has a method for each of the 56 operations, named as boto3 names it: `generate_data_key`,
+    `encrypt`, ... They take keyword arguments and give dicts. Errors are
+    `client.exceptions.NotFoundException` and so on; parameters that boto3 would not send are a
+    ParamValidationError here too.
+    """
+
+    if TYPE_CHECKING:  # the 56 methods are made below, from the model
+
+        def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]: ...
+
+    def __init__(self, service: Service, principal: Principal, scope: Scope) -> None:
+        self._service = service
+        self._principal = principal
+        self._scope = scope
+        self.meta: Final = ClientMeta(scope.region)
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._principal.arn} in {self._scope.region}>"
+
+    @property
+    def exceptions(self) -> ClientExceptions:
+        """The exception classes: `client.exceptions.NotFoundException`, ..., `.ClientError`."""
+        from clavero.client_errors import exceptions
+
+        return exceptions()
+
+    def can_paginate(self, operation_name: str) -> bool:
+        """Whether the operation's answers come in pages."""
+        operation = BY_METHOD.get(operation_name)
+        return operation is not None and "Marker" in operation.input.members
+
+    # --- batches: beyond AWS ----------------------------------------------------------------------
+
+    def generate_data_keys(self, **params: Any) -> DataKeyBatch:
+        """Many data keys at once: KeyId, NumberOfKeys, KeySpec or NumberOfBytes, EncryptionContext.
+
+        One authorised call with one audit record. NumberOfKeys is at most 2^24. Each blob also
+        opens alone with `decrypt`, under the same context.
+        """
+        from clavero.batches import DataKeyBatch
+
+        answer = self._ask(GENERATE_DATA_KEYS, params)
+        return DataKeyBatch(
+            answer["Plaintexts"],
+            answer["CiphertextBlobs"],
+            size=answer["Size"],
+            key_id=answer["KeyId"],
+            key_material_id=answer["KeyMaterialId"],
+        )
+
+    def encrypt_many(self, KeyId: str, Plaintexts: Any, **params: Any) -> BinaryBatch:  # noqa: N803 (AWS's names)
+        """Encrypt each of a list of bytes, the rows of a 2-D uint8 array, or an Arrow binary array.
+
+        Takes EncryptionContext, GrantTokens, EncryptionAlgorithm and DryRun as `encrypt` does. The
+        first plaintext that cannot be encrypted fails the call, and the error says which.
+        """
+        from clavero.batches import BinaryBatch
+
+        answer = self._ask(ENCRYPT_MANY, {"KeyId": KeyId, "Plaintexts": Plaintexts, **params})
+        return BinaryBatch(answer["Values"], answer["Offsets"], key_id=answer["KeyId"])
+
+    def decrypt_many(self, CiphertextBlobs: Any, **params: Any) -> BinaryBatch:  # noqa: N803 (AWS's names)
+        """Decrypt each blob; they may be of several keys, under one EncryptionContext.
+
+        Takes the same kinds of input as `encrypt_many`. The first blob that does not open fails
+        the call, and the error says which. The plaintexts can be wiped.
+        """
+        from clavero.batches import BinaryBatch
+
+        answer = self._ask(DECRYPT_MANY, {"CiphertextBlobs": CiphertextBlobs, **params})
+        return BinaryBatch(answer["Values"], answer["Offsets"])
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def _ask(self, operation: CallOperation, params: dict[str, Any]) -> Response:
+        call = Call(
+            operation,
+            params,
+            self._principal,
+            self._scope,
+            _decode,
+            "127.0.0.1",
+            self.meta.config.user_agent_extra or USER_AGENT,
+        )
+        try:
+            response = self._service.handle(call)
+        except KMSError as error:
+            failure = error
+        except NotAsked as refusal:
+            raise self.exceptions.parameters(str(refusal)) from None
+        else:
+            response["ResponseMetadata"] = _metadata(call.request_id)
+            return response
+        raise self.exceptions.of(failure, operation.name, _metadata(call.request_id)) from failure
+
+
+def _metadata(request_id: str) -> dict[str, Any]:
+    return {
+        "RequestId": request_id,
+        "HTTPStatusCode": 200,
+        "HTTPHeaders": {"x-amzn-requestid": request_id},
+        "RetryAttempts": 0,
+    }
+
+
+def _decode(operation: CallOperation, params: dict[str, Any]) -> dict[str, Any]:
+    """What botocore does before it sends: refuse, or convert."""
+    if isinstance(operation, BatchOperation):
+        return params
+    assert isinstance(operation, Operation)
+    report = parameter_report(operation, params)
+    if report is not None:
+        raise NotAsked(report)
+    return client_values(operation, params)
+
+
+def _method(operation: Operation) -> Callable[..., Response]:
+    def ask(self: Client, **params: Any) -> Response:
+        return self._ask(operation, params)
+
+    ask.__name__ = operation.method
+    ask.__qualname__ = f"Client.{operation.method}"
+    ask.__doc__ = f"{operation.name}, as boto3's `kms.{operation.method}`."
+    return ask
+
+
+for _operation in BY_METHOD.values():
+    setattr(Client, _operation.method, _method(_operation))

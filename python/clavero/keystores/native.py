@@ -1,0 +1,294 @@
+"""The native key store: backing keys in the software HSM, their tokens in the store.
+
+The one place where the HSM's errors become KMS's. A key that the HSM has put out of memory (idle
+for a while) is loaded again from its token, unnoticed by the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+from clavero import _native
+from clavero._native import (
+    BatchFailure,
+    ForkedError,
+    HsmError,
+    InvalidCiphertext,
+    InvalidToken,
+    KeyNotLoaded,
+    LimitError,
+    NativeBuffer,
+    SealedError,
+)
+from clavero.model import errors
+from clavero.model.errors import KMSError
+
+Result = TypeVar("Result")
+Context = dict[str, str] | None
+
+new_id: Callable[[], str] = _native.request_id
+material_id: Callable[[bytes], str] = _native.material_id
+token_domain_key: Callable[[bytes], bytes] = _native.token_domain_key
+
+
+class Binding(NamedTuple):
+    """Whose a backing key is and what for: every field is authenticated in its token."""
+
+    region: str
+    account: str
+    key_id: str
+    spec: str
+    usage: str
+    origin: str
+
+
+class Material:
+    """One backing key: its id, its binding, and its handle while the HSM has it in memory."""
+
+    __slots__ = ("binding", "handle", "hbkid")
+
+    def __init__(self, binding: Binding, hbkid: bytes, handle: int | None = None) -> None:
+        self.binding = binding
+        self.hbkid = hbkid
+        self.handle = handle
+
+
+class NewMaterial(NamedTuple):
+    """A backing key that was just made, and the token to store."""
+
+    material: Material
+    token: bytes
+
+
+class NativeKeyStore:
+    """Operations on backing keys. `load_token(region, hbkid)` gives a stored token, or None."""
+
+    def __init__(self, hsm: _native.Hsm, load_token: Callable[[str, bytes], bytes | None]) -> None:
+        self._hsm = hsm
+        self._load_token = load_token
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    def generate(self, binding: Binding) -> NewMaterial:
+        """Make a backing key. Call it inside the transaction that stores the token.
+
+        Only then does no domain key go while a token under it is on its way to the store.
+        """
+        try:
+            hbkid, token, handle = self._hsm.generate_key(binding)
+        except HsmError as error:
+            _refuse(error)
+        return NewMaterial(Material(binding, hbkid, handle), token)
+
+    def rewrap(self, binding: Binding, hbkid: bytes, token: bytes) -> bytes:
+        """Seal a stored token anew under the active domain key."""
+        try:
+            return self._hsm.rewrap_key(token, hbkid, binding)
+        except HsmError as error:
+            _refuse(error, binding)
+
+    def unload(self, material: Material) -> None:
+        """Wipe the key from the HSM's memory, for good when it is to be deleted."""
+        handle, material.handle = material.handle, None
+        if handle is not None:
+            try:
+                self._hsm.unload_key(handle)
+            except SealedError:
+                pass  # a sealed HSM holds no key any more
+
+    def _handle(self, material: Material) -> int:
+        handle = material.handle
+        return self._load(material) if handle is None else handle
+
+    def _load(self, material: Material) -> int:
+        binding = material.binding
+        token = self._load_token(binding.region, material.hbkid)
+        if token is None:
+            raise errors.key_not_found(
+                f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
+            )
+        try:
+            handle = self._hsm.load_key(token, material.hbkid, binding)
+        except HsmError as error:
+            _refuse(error, binding)
+        material.handle = handle
+        return handle
+
+    def _with_key(self, material: Material, use: Callable[[int], Result]) -> Result:
+        """Run `use` on the key's handle; once more after loading, when it was put out of memory."""
+        try:
+            try:
+                return use(self._handle(material))
+            except KeyNotLoaded:
+                return use(self._load(material))
+        except HsmError as error:
+            _refuse(error, material.binding)
+
+    # --- messages --------------------------------------------------------------------------------
+
+    def encrypt(self, material: Material, plaintext: bytes, context: Context) -> bytes:
+        """Encrypt 1 to 4096 bytes into a ciphertext blob."""
+        return self._with_key(
+            material, lambda handle: self._hsm.encrypt(handle, plaintext, context)
+        )
+
+    def decrypt(self, material: Material, blob: bytes, context: Context) -> bytes:
+        """Open a ciphertext blob of this key."""
+        return self._with_key(material, lambda handle: self._hsm.decrypt(handle, blob, context))
+
+    def decrypt_unknown(self, blob: bytes, context: Context) -> NoReturn:
+        """Refuse a blob that names no known key, after the same work as for one that does."""
+        try:
+            self._hsm.decrypt_unknown(blob, context)
+        except HsmError as error:
+            _refuse(error)
+        raise errors.invalid_ciphertext()
+
+    def reencrypt(
+        self,
+        source: Material,
+        blob: bytes,
+        source_context: Context,
+        destination: Material,
+        destination_context: Context,
+    ) -> bytes:
+        """Open a blob of one key and seal its plaintext under another, inside the HSM."""
+        return self._with_key(
+            source,
+            lambda opening: self._with_key(
+                destination,
+                lambda sealing: self._hsm.reencrypt(
+                    opening, blob, source_context, sealing, destination_context
+                ),
+            ),
+        )
+
+    def generate_data_key(
+        self, material: Material, size: int, context: Context
+    ) -> tuple[bytes, bytes]:
+        """Make a data key of 1 to 1024 bytes: plaintext and blob."""
+        # The hottest call of all: no closure, and a try that costs nothing.
+        try:
+            return self._hsm.generate_data_key(material.handle, size, context)  # type: ignore[arg-type]  # None is refused as TypeError below
+        except (KeyNotLoaded, TypeError):
+            return self._with_key(
+                material, lambda handle: self._hsm.generate_data_key(handle, size, context)
+            )
+        except HsmError as error:
+            _refuse(error, material.binding)
+
+    def generate_data_key_without_plaintext(
+        self, material: Material, size: int, context: Context
+    ) -> bytes:
+        """Make a data key that nobody sees: only its blob."""
+        return self._with_key(
+            material,
+            lambda handle: self._hsm.generate_data_key_without_plaintext(handle, size, context),
+        )
+
+    def generate_random(self, size: int) -> bytes:
+        """Random bytes, 1 to 1024."""
+        try:
+            return self._hsm.generate_random(size)
+        except HsmError as error:
+            _refuse(error)
+
+    def blob_key(self, blob: bytes) -> bytes:
+        """The HBKID that a blob names."""
+        try:
+            return _native.blob_key(blob)
+        except HsmError as error:
+            _refuse(error)
+
+    # --- batches ---------------------------------------------------------------------------------
+
+    def generate_data_keys(
+        self, material: Material, count: int, size: int, context: Context
+    ) -> tuple[NativeBuffer, NativeBuffer]:
+        """Make `count` data keys of `size` bytes: their plaintexts and their blobs, row by row."""
+        return self._with_key(
+            material,
+            lambda handle: self._hsm.generate_data_keys(handle, count, size, context),
+        )
+
+    def encrypt_many(
+        self, material: Material, plaintexts: Any, context: Context
+    ) -> tuple[NativeBuffer, NativeBuffer]:
+        """Encrypt each plaintext: the blobs one after the other, and their 64-bit offsets."""
+        return self._with_key(
+            material, lambda handle: self._hsm.encrypt_many(handle, plaintexts, context)
+        )
+
+    def decrypt_many(
+        self, materials: Mapping[bytes, Material], blobs: Any, context: Context
+    ) -> tuple[NativeBuffer, NativeBuffer]:
+        """Open each blob: the plaintexts one after the other, and their 64-bit offsets."""
+        try:
+            handles = {hbkid: self._handle(material) for hbkid, material in materials.items()}
+            try:
+                return self._hsm.decrypt_many(handles, blobs, context)
+            except BatchFailure as failure:
+                if not isinstance(failure.args[1], KeyNotLoaded):
+                    raise
+                handles = {hbkid: self._load(material) for hbkid, material in materials.items()}
+                return self._hsm.decrypt_many(handles, blobs, context)
+        except HsmError as error:
+            _refuse(error)
+
+    def blob_keys(self, blobs: Any) -> list[bytes]:
+        """The HBKIDs that the blobs name, each once."""
+        try:
+            return self._hsm.blob_keys(blobs)
+        except HsmError as error:
+            _refuse(error)
+
+    # --- bytes that the service hands out to get them back ----------------------------------------
+
+    def seal_opaque(self, region: str, purpose: str, data: bytes) -> bytes:
+        """Seal what a caller shall bring back unread and unchanged."""
+        try:
+            return self._hsm.seal_opaque(region, purpose, data)
+        except HsmError as error:
+            _refuse(error)
+
+    def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes | None:
+        """Open it; None unless it was sealed here for this purpose."""
+        try:
+            return self._hsm.open_opaque(region, purpose, sealed)
+        except InvalidToken:
+            return None
+        except HsmError as error:
+            _refuse(error)
+
+
+def _refuse(error: HsmError, binding: Binding | None = None) -> NoReturn:
+    raise _translated(error, binding) from error
+
+
+def _translated(error: HsmError, binding: Binding | None) -> KMSError:
+    """KMS's error for the HSM's. Nothing that a caller could learn a secret from."""
+    if isinstance(error, InvalidCiphertext):
+        return errors.invalid_ciphertext()
+    if isinstance(error, LimitError):
+        return errors.validation(f"{_capitalised(str(error))}.")
+    if isinstance(error, BatchFailure):
+        index, cause = error.args
+        translated = _translated(cause, binding)
+        return KMSError(
+            translated.code,
+            f"Item {index} of the batch: {translated.message or str(cause)}",
+            http_status=translated.http_status,
+        )
+    if isinstance(error, InvalidToken) and binding is not None:
+        return errors.internal(
+            f"The stored key material of arn:aws:kms:{binding.region}:{binding.account}:key/"
+            f"{binding.key_id} was refused: {error}. Restore the store from a backup."
+        )
+    if isinstance(error, (ForkedError, SealedError)):
+        return KMSError("ServiceUnavailableException", f"{_capitalised(str(error))}.")
+    return errors.internal(f"{_capitalised(str(error))}.")
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,235 @@
+"""KMS: a key service in this process. Opens the HSM and the store, wires the pipeline, gives clients."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from clavero import _native
+from clavero.audit.sinks import FileSink, MemorySink, Sink
+from clavero.client import Client
+from clavero.clock import Clock, SystemClock
+from clavero.iam.decision import Principal
+from clavero.keystores.native import NativeKeyStore, new_id
+from clavero.maintenance import Maintenance, Watch
+from clavero.model import arn
+from clavero.ops.context import OpsContext
+from clavero.ops.directory import Directory
+from clavero.service import Service
+from clavero.store import domains, meta, versions
+from clavero.store.engine import Store, open_store
+
+DEFAULT_ACCOUNT: Final = "000000000000"
+DEFAULT_REGION: Final = "us-east-1"
+KEY_FILE: Final = "root.key"
+AUDIT_FILE: Final = "audit.jsonl"
+
+_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}")
+_PRINCIPAL: Final = re.compile(
+    r"arn:aws:(?:iam::([0-9]{12}):(?:root|user/\S+|role/\S+)"
+    r"|sts::([0-9]{12}):(?:assumed-role/\S+/\S+|federated-user/\S+))"
+)
+
+
+class KMS:
+    """A key service: `KMS()` lives in memory and is gone with it, `KMS(path)` is durable.
+
+    `path` is a folder of this KMS alone. `unseal` says where its root key comes from; by default a
+    key file in the folder, made at the first opening. `account` (12 digits) and `region` are what
+    clients get that name none. `clock` is read for everything that has to do with time. Where
+    memory cannot be protected, opening fails unless `allow_insecure_memory`.
+
+    Raises StoreError (StoreLocked where another process has the folder) and HsmError
+    (WrongRootKey, UnsealError, InsecureMemory, ...), each with a sentence that says what to do; a
+    failed opening changes nothing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        unseal: _native.Unseal | None = None,
+        account: str = DEFAULT_ACCOUNT,
+        region: str = DEFAULT_REGION,
+        clock: Clock | None = None,
+        allow_insecure_memory: bool = False,
+    ) -> None:
+        if not arn.is_account(account):
+            raise ValueError(f"account must be 12 digits, not {account!r}")
+        self._account = account
+        self._region = _checked_region(region)
+        self._clock = clock or SystemClock()
+        self.path: Final = None if path is None else Path(path)
+        if self.path is None:
+            unseal = unseal or _native.Unseal.ephemeral()
+        else:
+            unseal = unseal or _native.Unseal.key_file(self.path / KEY_FILE)
+        store = open_store(self.path)
+        try:
+            self._hsm = _open_hsm(store, unseal, allow_insecure_memory)
+            self._sink: Sink = (
+                MemorySink(new_id)
+                if self.path is None
+                else FileSink(self.path / AUDIT_FILE, new_id)
+            )
+        except BaseException:
+            store.close()
+            raise
+        self._store = store
+        self._wire()
+
+    def _wire(self) -> None:
+        store = self._store
+
+        def load_token(region: str, hbkid: bytes) -> bytes | None:
+            with store.read() as tx:
+                row = versions.get(tx, region, hbkid)
+            return None if row is None else row.token
+
+        keystore = NativeKeyStore(self._hsm, load_token)
+        self._directory = Directory(store)
+        self._maintenance = Maintenance(
+            self._hsm, store, self._directory, keystore, self._sink, self._clock
+        )
+        context = OpsContext(
+            store=store,
+            directory=self._directory,
+            keystore=keystore,
+            new_id=new_id,
+            ensure_domain=self._maintenance.ensure_domain,
+            schedule_changed=lambda: self._service.schedule_changed(),
+        )
+        self._service = Service(context, self._sink, self._clock, self._maintenance.run_due)
+        self._watch = None if self.path is None else Watch(self._clock, self._maintenance.run_due)
+        self._closed = False
+
+    def client(
+        self,
+        *,
+        region: str | None = None,
+        principal: str | None = None,
+        account: str | None = None,
+    ) -> Client:
+        """A client with boto3's methods, for one Region and one principal.
+
+        `principal` is an IAM or STS ARN, by default the root user of `account` (or of this KMS's).
+        Clients are cheap and safe to share between threads.
+        """
+        if principal is None:
+            owner = account or self._account
+            if not arn.is_account(owner):
+                raise ValueError(f"account must be 12 digits, not {owner!r}")
+            caller = Principal(arn.root_arn(owner), owner)
+        else:
+            caller = _parse_principal(principal, account)
+        region = self._region if region is None else _checked_region(region)
+        return Client(self._service, caller, self._directory.scope(region, caller.account))
+
+    # --- operating it ----------------------------------------------------------------------------
+
+    def rotate_domain_keys(self, region: str | None = None) -> int:
+        """Rotate the domain key of `region` (or of every Region) now, and re-wrap every token.
+
+        Gives the number of old domain keys that were dropped. KMS keys, their ids and their
+        ciphertexts stay as they are; this happens by itself once a day.
+        """
+        regions = self._hsm.status()["domains"] if region is None else [region]
+        return sum(self._maintenance.rotate_domain_key(name) for name in regions)
+
+    def evict_idle_keys(self) -> int:
+        """Put the keys out of memory that no operation used since the last time; gives their number."""
+        return self._hsm.evict_idle_keys()
+
+    def status(self) -> dict[str, Any]:
+        """The HSM's status: memory level, loaded keys, and the version of each Region's domain."""
+        return self._hsm.status()
+
+    def audit_records(self) -> list[dict[str, Any]]:
+        """The last records of a KMS in memory. A durable one has them in `audit.jsonl`."""
+        if not isinstance(self._sink, MemorySink):
+            raise ValueError(f"the records are in {self.path}/{AUDIT_FILE}")
+        return self._sink.records()
+
+    def seal(self) -> None:
+        """Wipe every key from memory now. Every later call is refused; opening again needs the root key."""
+        self._service.stop("The KMS is sealed: its keys were wiped from memory. Open it again.")
+        self._hsm.seal()
+
+    def close(self) -> None:
+        """Seal, and give up the store. Does nothing the second time, or in a forked child."""
+        if self._closed:
+            return
+        self._closed = True
+        self._service.stop("The KMS is closed: open it again.")
+        try:
+            if self._watch is not None:
+                self._watch.stop()
+            self._hsm.seal()
+        except _native.ForkedError:
+            return  # what is open belongs to the parent process
+        finally:
+            self._sink.close()
+            self._store.close()
+
+    def __enter__(self) -> KMS:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<KMS {'in memory' if self.path is None else self.path}>"
+
+
+def _open_hsm(store: Store, unseal: _native.Unseal, allow_insecure_memory: bool) -> _native.Hsm:
+    with store.read() as tx:
+        rows = domains.load_all(tx)
+    hsm = _native.Hsm.open(unseal, create=not rows, allow_insecure_memory=allow_insecure_memory)
+    try:
+        for row in rows:
+            version = hsm.load_domain(row.region, row.state)
+            if version != row.version:
+                raise _native.InvalidDomainState(
+                    f"the domain state of Region {row.region} is version {version}, but the store "
+                    f"says {row.version}: the row was changed; restore it from a backup"
+                )
+    except _native.WrongRootKey:
+        hsm.seal()
+        raise _native.WrongRootKey(
+            f"{unseal.description} does not open the store {store.path or 'in memory'}: it was "
+            "sealed under another root key. Nothing was changed; give the right root key."
+        ) from None
+    except BaseException:
+        hsm.seal()
+        raise
+    if not rows:
+        with store.write() as tx:
+            if meta.get(tx, meta.DEPLOYMENT_ID) is None:
+                meta.put(tx, meta.DEPLOYMENT_ID, new_id())
+    return hsm
+
+
+def _checked_region(region: str) -> str:
+    if _REGION.fullmatch(region) is None:
+        raise ValueError(
+            f"region must be the name of an AWS Region such as us-east-1, not {region!r}"
+        )
+    return region
+
+
+def _parse_principal(principal: str, account: str | None) -> Principal:
+    match = _PRINCIPAL.fullmatch(principal)
+    if match is None:
+        raise ValueError(f"principal must be an IAM or STS ARN, not {principal!r}")
+    owner = match[1] or match[2]
+    if account not in (None, owner):
+        raise ValueError(f"principal {principal!r} is not of account {account!r}")
+    return Principal(principal, owner)

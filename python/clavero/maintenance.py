@@ -1,0 +1,249 @@
+"""What happens by the clock: due deletions, domain-key rotation with re-wrap, idle keys put out of memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from clavero import _native
+from clavero.audit.record import AuditRecord
+from clavero.audit.sinks import Sink
+from clavero.clock import Clock
+from clavero.keystores.native import Binding, NativeKeyStore, new_id, token_domain_key
+from clavero.model import arn
+from clavero.model.errors import KMSError
+from clavero.ops.directory import Directory
+from clavero.store import domains, keys, versions
+from clavero.store.engine import Store
+from clavero.store.errors import StoreError
+from clavero.store.domains import DomainRow
+
+_log = logging.getLogger(__name__)
+
+# Seconds by the KMS's clock. AWS rotates its domain keys daily (AWS KMS Cryptographic Details,
+# "Domains and domain state").
+DOMAIN_KEY_LIFETIME: Final = 86_400.0
+# A key that no operation used for one to two of these leaves the HSM's memory.
+IDLE_SWEEP: Final = 600.0
+REWRAP_BATCH: Final = 200
+
+
+class Maintenance:
+    """The jobs of one KMS. `run_due` is called with every call's time and by the watch thread."""
+
+    def __init__(
+        self,
+        hsm: _native.Hsm,
+        store: Store,
+        directory: Directory,
+        keystore: NativeKeyStore,
+        sink: Sink,
+        clock: Clock,
+    ) -> None:
+        self._hsm = hsm
+        self._store = store
+        self._directory = directory
+        self._keystore = keystore
+        self._sink = sink
+        self._clock = clock
+        self._due_lock = threading.Lock()
+        self._rotation_lock = threading.Lock()
+        self._next_sweep = clock.now() + IDLE_SWEEP
+        self._rotating: threading.Thread | None = None
+
+    # --- by the clock ----------------------------------------------------------------------------
+
+    def run_due(self, now: float) -> float:
+        """Do what is due at `now`; gives the time at which something is due again."""
+        with self._due_lock:
+            next_deletion = self._delete_due(now)
+            if now >= self._next_sweep:
+                self._next_sweep = now + IDLE_SWEEP
+                self._hsm.evict_idle_keys()
+            next_rotation = self._rotate_due(now)
+            return min(next_deletion, self._next_sweep, next_rotation)
+
+    def _delete_due(self, now: float) -> float:
+        erased = False
+        while True:
+            with self._store.read() as tx:
+                due = keys.due(tx, now)
+                next_due = keys.next_due(tx)
+            if not due:
+                break
+            for row in due:
+                named = (row.region, row.account, row.key_id)
+                with self._store.write() as tx:
+                    current = keys.get(tx, *named)
+                    # It may have been cancelled since.
+                    if current is None or current.deletion_date is None:
+                        continue
+                    if current.deletion_date > now:
+                        continue
+                    keys.erase(tx, *named)
+                for version in self._directory.forget(*named):
+                    self._keystore.unload(version)
+                self._record("DeleteKey", row.region, row.account, now, arn.key_arn(*named))
+                erased = True
+        if erased:
+            self._store.checkpoint()  # so that no token stays in the write-ahead log
+        return float("inf") if next_due is None else next_due
+
+    def _rotate_due(self, now: float) -> float:
+        """Start rotating in the background where an active domain key is old; callers go on."""
+        next_due = float("inf")
+        overdue = []
+        for region in self._hsm.status()["domains"]:
+            created = max(created for _, active, created in self._hsm.domain_keys(region) if active)
+            if now >= created + DOMAIN_KEY_LIFETIME:
+                overdue.append(region)
+            else:
+                next_due = min(next_due, created + DOMAIN_KEY_LIFETIME)
+        if overdue and (self._rotating is None or not self._rotating.is_alive()):
+            self._rotating = threading.Thread(
+                target=self._rotate_all, args=(overdue,), name="clavero-rotation", daemon=True
+            )
+            self._rotating.start()
+        return now + IDLE_SWEEP if overdue else next_due
+
+    def _rotate_all(self, regions: list[str]) -> None:
+        for region in regions:
+            try:
+                self.rotate_domain_key(region)
+            except (KMSError, StoreError, _native.HsmError):
+                # The old key stays in force and in the state: nothing is lost, and it is due again.
+                _log.exception("rotating the domain key of %s failed", region)
+
+    # --- domain keys -----------------------------------------------------------------------------
+
+    def ensure_domain(self, region: str) -> None:
+        """Make the Region's domain if it has none, durably before it is used."""
+        if region in self._hsm.status()["domains"]:
+            return
+        with self._rotation_lock:
+            if region not in self._hsm.status()["domains"]:
+                self._store_state(region, 1, self._hsm.create_domain(region, self._seconds()))
+
+    def rotate_domain_key(self, region: str) -> int:
+        """Rotate the Region's domain key, re-wrap every token, retire the old keys; gives their number.
+
+        Safe to break off at any point: the next rotation goes on with the tokens that are left.
+        """
+        with self._rotation_lock:
+            state = self._hsm.stage_domain_rotation(region, self._seconds())
+            self._store_state(region, self._version(region) + 1, state)
+            self._record("RotateDomainKey", region, "", self._clock.now())
+            old = [key_id for key_id, active, _ in self._hsm.domain_keys(region) if not active]
+            for domain_key_id in old:
+                self._rewrap(region, domain_key_id)
+            return self._retire(region, old)
+
+    def _rewrap(self, region: str, domain_key_id: bytes) -> None:
+        after = b""
+        while True:
+            with self._store.read() as tx:
+                rows = versions.sealed_under(
+                    tx, region, domain_key_id, limit=REWRAP_BATCH, after=after
+                )
+            if not rows:
+                return
+            replaced = []
+            for row in rows:
+                after = row.hbkid
+                with self._store.read() as tx:
+                    key = keys.get(tx, row.region, row.account, row.key_id)
+                if key is None:
+                    continue  # erased meanwhile
+                binding = Binding(
+                    row.region, row.account, row.key_id, key.spec, key.usage, key.origin
+                )
+                try:
+                    replaced.append((row, self._keystore.rewrap(binding, row.hbkid, row.token)))
+                except KMSError:
+                    # A damaged row: it keeps its token, and the domain key that it names stays.
+                    _log.exception("re-wrapping a token of %s failed", row.key_id)
+            with self._store.write() as tx:
+                for row, token in replaced:
+                    versions.replace_token(
+                        tx,
+                        region,
+                        row.hbkid,
+                        expected=row.token,
+                        token=token,
+                        domain_key_id=token_domain_key(token),
+                    )
+
+    def _retire(self, region: str, old: list[bytes]) -> int:
+        """Drop the old domain keys that no stored token needs.
+
+        Checked in the transaction that stores the new state: new tokens are made inside write
+        transactions only, so none can be on its way meanwhile.
+        """
+        with self._store.write() as tx:
+            unused = [id_ for id_ in old if versions.count_under(tx, region, id_) == 0]
+            if not unused:
+                return 0
+            state = self._hsm.stage_domain_retirement(region, unused)
+            try:
+                version = self._version(region) + 1
+                domains.put(tx, DomainRow(region, version, state, self._clock.now()))
+            except BaseException:
+                self._hsm.discard_staged_domain(region)
+                raise
+        self._hsm.install_domain(region)
+        return len(unused)
+
+    def _store_state(self, region: str, version: int, state: bytes) -> None:
+        try:
+            with self._store.write() as tx:
+                domains.put(tx, DomainRow(region, version, state, self._clock.now()))
+        except BaseException:
+            self._hsm.discard_staged_domain(region)
+            raise
+        self._hsm.install_domain(region)
+
+    def _version(self, region: str) -> int:
+        version: int = self._hsm.status()["domains"][region]
+        return version
+
+    def _seconds(self) -> int:
+        return int(self._clock.now())
+
+    def _record(
+        self, operation: str, region: str, account: str, now: float, *resources: str
+    ) -> None:
+        self._sink.write(
+            AuditRecord(operation, region, account, "", None, resources, new_id(), now)
+        )
+
+
+class Watch:
+    """A thread that runs what is due while no call comes. It ends with the KMS, or the process."""
+
+    def __init__(
+        self, clock: Clock, run_due: Callable[[float], float], interval: float = 1.0
+    ) -> None:
+        self._stop = threading.Event()
+        self._clock = clock
+        self._run_due = run_due
+        self._interval = interval
+        self._thread = threading.Thread(target=self._watch, name="clavero-watch", daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        due = 0.0
+        while not self._stop.wait(self._interval):
+            now = self._clock.now()
+            try:
+                if now >= due:
+                    due = min(self._run_due(now), now + 60.0)
+            except (KMSError, StoreError, _native.HsmError):
+                _log.exception("a job that was due failed; it is tried again")
+
+    def stop(self) -> None:
+        """End the thread, waiting for a job that runs."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()

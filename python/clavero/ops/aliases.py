@@ -1,0 +1,190 @@
+"""Aliases: CreateAlias, UpdateAlias, DeleteAlias, ListAliases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from clavero.iam.decision import Resource
+from clavero.model import arn, errors
+from clavero.ops import states
+from clavero.ops.call import Call, Response
+from clavero.ops.context import OpsContext
+from clavero.ops.directory import Key
+from clavero.ops.keys import timestamp
+from clavero.ops.registry import Handler, Need, Needs, account_wide, by_key_id
+from clavero.store import aliases
+from clavero.store.errors import StoreConflict
+from clavero.store.aliases import AliasRow
+
+# AWS KMS API reference, ListAliases: Limit.
+DEFAULT_PAGE: Final = 50
+
+
+def _needs(action: str) -> Needs:
+    """Alias operations are authorised twice: on the alias and on each key."""
+
+    def needs(call: Call) -> Sequence[Need]:
+        scope = call.scope
+        alias = arn.alias_arn(scope.region, scope.account, call.params["AliasName"])
+        on_alias = Need(action, Resource(alias, scope.account), f"on resource: {alias}")
+        on_keys = (Need(action, key.resource, f"on resource: {key.arn}") for key in call.keys)
+        return (on_alias, *on_keys)
+
+    return needs
+
+
+def _checked_name(call: Call) -> str:
+    name: str = call.params["AliasName"]
+    arn.check_alias_name(name)
+    if arn.is_reserved_alias(name):
+        raise errors.alias_reserved(name)
+    return name
+
+
+def _target(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    _checked_name(call)
+    return by_key_id("TargetKeyId")(context, call)
+
+
+def _existing(context: OpsContext, call: Call) -> AliasRow:
+    name = _checked_name(call)
+    scope = call.scope
+    with context.store.read() as tx:
+        alias = aliases.get(tx, scope.region, scope.account, name)
+    if alias is None:
+        raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
+    return alias
+
+
+def _old_and_new(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    old = context.directory.resolve(call.scope, _existing(context, call).key_id)
+    (new,) = by_key_id("TargetKeyId")(context, call)
+    return (new, old)
+
+
+def _of_alias(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    return (context.directory.resolve(call.scope, _existing(context, call).key_id),)
+
+
+def create_alias(context: OpsContext, call: Call) -> Response:
+    """CreateAlias. AlreadyExistsException for a name that is taken."""
+    name = call.params["AliasName"]
+    scope, key = call.scope, call.keys[0]
+    _check_same_account(call, key)
+    alias = AliasRow(
+        region=scope.region,
+        account=scope.account,
+        name=name,
+        key_id=key.row.key_id,
+        created=call.time,
+        updated=call.time,
+    )
+    with context.store.write() as tx:
+        if aliases.get(tx, scope.region, scope.account, name) is not None:
+            raise errors.alias_exists(arn.alias_arn(scope.region, scope.account, name))
+        try:
+            aliases.insert_alias(tx, alias)
+        except StoreConflict:  # the key was erased meanwhile
+            raise errors.key_not_found(key.arn) from None
+    context.directory.aliases_changed(scope.region)
+    return {}
+
+
+def update_alias(context: OpsContext, call: Call) -> Response:
+    """UpdateAlias: the name stands for another key of the same kind."""
+    name = call.params["AliasName"]
+    scope = call.scope
+    new, old = call.keys
+    _check_same_account(call, new)
+    if (new.row.spec, new.row.usage) != (old.row.spec, old.row.usage):
+        raise errors.validation(
+            "The current and the new KMS key of an alias must be of the same kind: symmetric or "
+            "asymmetric or HMAC, with the same key usage."
+        )
+    _check_target_state(call, new)
+    with context.store.write() as tx:
+        try:
+            found = aliases.retarget(
+                tx, scope.region, scope.account, name, new.row.key_id, call.time
+            )
+        except StoreConflict:
+            raise errors.key_not_found(new.arn) from None
+        if not found:
+            raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
+    context.directory.aliases_changed(scope.region)
+    return {}
+
+
+def _check_target_state(call: Call, key: Key) -> None:
+    # Only the new key's state counts: an alias can be taken off a key that is to be deleted.
+    if key.state not in states.NOT_DELETED:
+        raise states.refusal(call.operation.name, key)
+
+
+def _check_same_account(call: Call, key: Key) -> None:
+    if key.row.account != call.scope.account:
+        raise errors.validation("An alias can only stand for a KMS key of its own account.")
+
+
+def delete_alias(context: OpsContext, call: Call) -> Response:
+    """DeleteAlias."""
+    name = call.params["AliasName"]
+    scope = call.scope
+    with context.store.write() as tx:
+        if not aliases.remove(tx, scope.region, scope.account, name):
+            raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
+    context.directory.aliases_changed(scope.region)
+    return {}
+
+
+def _listed(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    return by_key_id()(context, call) if "KeyId" in call.params else ()
+
+
+def list_aliases(context: OpsContext, call: Call) -> Response:
+    """ListAliases: the account's in the Region, or one key's, in order of name."""
+    scope = call.scope
+    after = context.marker(call)
+    key_id = call.keys[0].row.key_id if call.keys else None
+    if call.keys and call.keys[0].row.account != scope.account:
+        raise errors.key_not_found(call.keys[0].arn)
+    with context.store.read() as tx:
+        rows, more = aliases.page(
+            tx,
+            scope.region,
+            scope.account,
+            limit=call.params.get("Limit", DEFAULT_PAGE),
+            after=after,
+            key_id=key_id,
+        )
+    answer: Response = {
+        "Aliases": [
+            {
+                "AliasName": row.name,
+                "AliasArn": arn.alias_arn(row.region, row.account, row.name),
+                "TargetKeyId": row.key_id,
+                "CreationDate": timestamp(row.created),
+                "LastUpdatedDate": timestamp(row.updated),
+            }
+            for row in rows
+        ],
+        "Truncated": more,
+    }
+    if more:
+        answer["NextMarker"] = context.next_marker(call, rows[-1].name)
+    return answer
+
+
+HANDLERS: Final = (
+    Handler(
+        "CreateAlias",
+        create_alias,
+        resolve=_target,
+        needs=_needs("kms:CreateAlias"),
+        states=states.NOT_DELETED,
+    ),
+    Handler("UpdateAlias", update_alias, resolve=_old_and_new, needs=_needs("kms:UpdateAlias")),
+    Handler("DeleteAlias", delete_alias, resolve=_of_alias, needs=_needs("kms:DeleteAlias")),
+    Handler("ListAliases", list_aliases, resolve=_listed, needs=account_wide("kms:ListAliases")),
+)

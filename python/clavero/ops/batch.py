@@ -1,0 +1,181 @@
+"""Batches, which AWS does not have: GenerateDataKeys, EncryptMany, DecryptMany.
+
+One call, one authorisation, one audit record with the count. They are authorised as the single
+operations are, and each blob is an ordinary one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from clavero.model import errors
+from clavero.model.operations import OPERATIONS
+from clavero.ops import states
+from clavero.ops.call import Call, Response
+from clavero.ops.context import OpsContext
+from clavero.ops.crypto import check_symmetric
+from clavero.ops.datakeys import size_of
+from clavero.ops.directory import Key, Version
+from clavero.ops.registry import Handler, Need, by_any_name
+
+# Bounds the memory of one call (2 GiB of 1024-byte keys would be beyond it): 2^24.
+MAX_KEYS: Final = 1 << 24
+
+
+class BatchOperation:
+    """A batch of an operation of the model.
+
+    Its parameters are the single operation's, validated as those are, but for `many`, the member
+    that there are many of; `stand_in` is a legal value of the single operation's member.
+    """
+
+    __slots__ = ("_single", "_stand_in", "many", "name")
+
+    def __init__(self, name: str, single: str, many: str, stand_in: dict[str, object]) -> None:
+        self.name: Final = name
+        self.many: Final = many
+        self._single = OPERATIONS[single]
+        self._stand_in = stand_in
+
+    def is_exact(self, params: Any, /) -> bool:
+        """Never: `validated` is worth its microseconds for a batch."""
+        return False
+
+    def validated(self, params: Any, /) -> dict[str, Any]:
+        """Raises KMSError unless everything but the many is as the single operation has it."""
+        rest = dict(params)
+        if self.many not in rest:
+            raise errors.validation(
+                f"1 validation error detected: Value null at '{self.many[0].lower()}"
+                f"{self.many[1:]}' failed to satisfy constraint: Member must not be null"
+            )
+        many = rest.pop(self.many)
+        valid = self._single.validated({**rest, **self._stand_in})
+        for member in self._stand_in:
+            del valid[member]
+        valid[self.many] = many
+        return valid
+
+
+GENERATE_DATA_KEYS: Final = BatchOperation(
+    "GenerateDataKeys", "GenerateDataKey", "NumberOfKeys", {}
+)
+ENCRYPT_MANY: Final = BatchOperation("EncryptMany", "Encrypt", "Plaintexts", {"Plaintext": b"\x00"})
+DECRYPT_MANY: Final = BatchOperation(
+    "DecryptMany", "Decrypt", "CiphertextBlobs", {"CiphertextBlob": b"\x00"}
+)
+
+
+def generate_data_keys(context: OpsContext, call: Call) -> Response:
+    """Many data keys of one size under one key and one context."""
+    params = call.params
+    count = params["NumberOfKeys"]
+    if type(count) is not int or not 1 <= count <= MAX_KEYS:
+        raise errors.validation(
+            f"1 validation error detected: Value '{str(count)[:64]}' at 'numberOfKeys' failed to "
+            f"satisfy constraint: Member must be an integer between 1 and {MAX_KEYS}"
+        )
+    size = size_of(params)
+    key = call.keys[0]
+    version = key.current
+    call.extra = {"numberOfKeys": count}
+    plaintext, blobs = context.keystore.generate_data_keys(
+        version, count, size, params.get("EncryptionContext")
+    )
+    return {
+        "Plaintexts": plaintext,
+        "CiphertextBlobs": blobs,
+        "Size": size,
+        "KeyId": key.arn,
+        "KeyMaterialId": version.material_id,
+    }
+
+
+def encrypt_many(context: OpsContext, call: Call) -> Response:
+    """Many plaintexts under one key and one context."""
+    params = call.params
+    key = call.keys[0]
+    check_symmetric(call, key)
+    blobs, offsets = _with_inputs(
+        context.keystore.encrypt_many,
+        key.current,
+        params["Plaintexts"],
+        params.get("EncryptionContext"),
+    )
+    call.extra = {"count": len(offsets) // 8 - 1}
+    return {"Values": blobs, "Offsets": offsets, "KeyId": key.arn}
+
+
+def _versions(context: OpsContext, call: Call) -> list[Version]:
+    """The key versions that the blobs name, each once."""
+    params = call.params
+    wanted = params.get("KeyId")
+    key = None if wanted is None else context.directory.resolve(call.scope, wanted)
+    found = []
+    for hbkid in _with_inputs(context.keystore.blob_keys, params["CiphertextBlobs"]):
+        version = context.directory.version(call.scope.keys, hbkid)
+        if version is None:
+            raise errors.invalid_ciphertext()
+        if key is not None and version.key is not key:
+            raise errors.incorrect_key()
+        found.append(version)
+    return found
+
+
+def _of_ciphertexts(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    return tuple({version.key: None for version in _versions(context, call)})
+
+
+def _needs_of_decrypt(call: Call) -> Sequence[Need]:
+    named = "on the resource associated with this ciphertext"
+    return [Need("kms:Decrypt", key.resource, named) for key in call.keys]
+
+
+def decrypt_many(context: OpsContext, call: Call) -> Response:
+    """Many blobs, of one key or several, under one context."""
+    params = call.params
+    for key in call.keys:
+        check_symmetric(call, key)
+    materials = {hbkid: v for key in call.keys for hbkid, v in key.versions.items()}
+    plaintexts, offsets = _with_inputs(
+        context.keystore.decrypt_many,
+        materials,
+        params["CiphertextBlobs"],
+        params.get("EncryptionContext"),
+    )
+    call.extra = {"count": len(offsets) // 8 - 1}
+    return {"Values": plaintexts, "Offsets": offsets}
+
+
+def _with_inputs(use: Any, *arguments: Any) -> Any:
+    """Run `use`; an argument that is no list, 2-D array or Arrow array is the caller's mistake."""
+    try:
+        return use(*arguments)
+    except (TypeError, ValueError) as error:
+        raise errors.validation(f"1 validation error detected: {error}") from None
+
+
+HANDLERS: Final = (
+    Handler(
+        "GenerateDataKeys",
+        generate_data_keys,
+        resolve=by_any_name,
+        action="kms:GenerateDataKey",
+        states=states.ENABLED,
+    ),
+    Handler(
+        "EncryptMany",
+        encrypt_many,
+        resolve=by_any_name,
+        action="kms:Encrypt",
+        states=states.ENABLED,
+    ),
+    Handler(
+        "DecryptMany",
+        decrypt_many,
+        resolve=_of_ciphertexts,
+        needs=_needs_of_decrypt,
+        states=states.ENABLED,
+    ),
+)

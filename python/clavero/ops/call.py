@@ -1,0 +1,81 @@
+"""A call on its way through the pipeline: who asks for what, and what became known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from clavero.iam.decision import Principal
+    from clavero.ops.directory import Key, Scope
+
+Params = Mapping[str, Any]
+Response = dict[str, Any]
+
+
+class NotAsked(Exception):
+    """Raised by `Call.decode`: the caller's side refuses the parameters before KMS is asked.
+
+    botocore does so in every SDK client, and what was never sent is on no record.
+    """
+
+
+class CallOperation(Protocol):
+    """What the pipeline needs of an operation: one of the model's, or a batch."""
+
+    @property
+    def name(self) -> str:
+        """The name in the audit record."""
+
+    def is_exact(self, params: Any, /) -> bool:
+        """Whether the parameters satisfy the model in plain types."""
+
+    def validated(self, params: Any, /) -> dict[str, Any]:
+        """The parameters in plain types; raises KMSError when they do not satisfy the model."""
+
+
+class Call:
+    """One request. The pipeline fills in what comes after `decode`.
+
+    `decode` turns what the caller gave into the model's types where it is not in them already:
+    botocore's conversions in process, the wire format behind HTTPS.
+    """
+
+    __slots__ = (
+        "decode",
+        "extra",
+        "keys",
+        "operation",
+        "params",
+        "principal",
+        "request_id",
+        "resources",
+        "scope",
+        "source_ip",
+        "time",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        operation: CallOperation,
+        params: Params,
+        principal: Principal,
+        scope: Scope,
+        decode: Callable[[Any, Any], Params] | None = None,
+        source_ip: str = "127.0.0.1",
+        user_agent: str = "clavero",
+    ) -> None:
+        self.operation = operation
+        self.params = params
+        self.principal = principal
+        self.scope = scope
+        self.decode = decode
+        self.source_ip = source_ip
+        self.user_agent = user_agent
+        # Known later: the keys that the call is about, their ARNs, and what the audit adds.
+        self.keys: tuple[Key, ...] = ()
+        self.resources: tuple[str, ...] = ()
+        self.extra: Mapping[str, object] | None = None
+        self.request_id = ""
+        self.time = 0.0

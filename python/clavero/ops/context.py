@@ -1,0 +1,64 @@
+"""What operations work with: the store, the key directory, the key store, and where new ids come from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clavero.keystores.native import NativeKeyStore
+from clavero.model import errors
+from clavero.model.errors import KMSError
+from clavero.ops.call import Call
+from clavero.ops.directory import Directory
+from clavero.store.engine import Store
+
+
+@dataclass(slots=True)
+class OpsContext:
+    """Handed to every operation.
+
+    `ensure_domain(region)` makes a Region's domain at its first key; `schedule_changed()` has the
+    service look again at when a deletion is due.
+    """
+
+    store: Store
+    directory: Directory
+    keystore: NativeKeyStore
+    new_id: Callable[[], str]
+    ensure_domain: Callable[[str], None]
+    schedule_changed: Callable[[], None]
+
+    # Pagination: what comes next is nobody's business, and a marker works where it was given only.
+
+    def next_marker(self, call: Call, after: str) -> str:
+        """The marker with which `call` can be asked again for what follows `after`."""
+        sealed = self.keystore.seal_opaque(call.scope.region, _purpose(call), after.encode())
+        return base64.b64encode(sealed).decode()
+
+    def marker(self, call: Call) -> str:
+        """What the call's Marker stands for; empty without one. Raises InvalidMarkerException."""
+        text = call.params.get("Marker")
+        if text is None:
+            return ""
+        try:
+            sealed = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise errors.invalid_marker() from None
+        opened = self.keystore.open_opaque(call.scope.region, _purpose(call), sealed)
+        if opened is None:
+            raise errors.invalid_marker()
+        return opened.decode()
+
+
+def _purpose(call: Call) -> str:
+    return f"marker|{call.operation.name}|{call.scope.account}|{call.params.get('KeyId', '')}"
+
+
+def not_built(what: str) -> KMSError:
+    """The refusal of a parameter whose feature is not built."""
+    return KMSError(
+        "UnsupportedOperationException",
+        f"{what} is not supported by this release of Clavero.",
+    )

@@ -1,0 +1,278 @@
+"""Keys: CreateKey, DescribeKey, ListKeys, EnableKey, DisableKey, UpdateKeyDescription, ScheduleKeyDeletion, CancelKeyDeletion."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from clavero.iam.decision import default_key_policy
+from clavero.keystores.native import Binding, NewMaterial, material_id, token_domain_key
+from clavero.model import errors
+from clavero.model.errors import KMSError
+from clavero.ops import states
+from clavero.ops.call import Call, Response
+from clavero.ops.context import OpsContext, not_built
+from clavero.ops.directory import Key
+from clavero.ops.registry import Handler, account_wide, by_any_name, by_key_id
+from clavero.store import keys, tags
+from clavero.store.keys import KeyRow
+from clavero.store.versions import VersionRow
+
+SECONDS_A_DAY: Final = 86_400
+# AWS KMS API reference: ListKeys Limit, ScheduleKeyDeletion PendingWindowInDays.
+DEFAULT_PAGE: Final = 100
+DEFAULT_WINDOW_DAYS: Final = 30
+MAX_TAGS: Final = 50
+
+_SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
+_ENCRYPT_DECRYPT: Final = "ENCRYPT_DECRYPT"
+
+
+def describe(key: Key) -> dict[str, Any]:
+    """KeyMetadata, with the members that AWS gives for a key of this kind and state."""
+    row = key.row
+    metadata = {
+        "AWSAccountId": row.account,
+        "KeyId": row.key_id,
+        "Arn": key.arn,
+        "CreationDate": timestamp(row.created),
+        "Enabled": key.state == "Enabled",
+        "Description": row.description,
+        "KeyUsage": row.usage,
+        "KeyState": key.state,
+        "Origin": row.origin,
+        "KeyManager": row.manager,
+        "CustomerMasterKeySpec": row.spec,
+        "KeySpec": row.spec,
+        "EncryptionAlgorithms": [_SYMMETRIC],
+        "MultiRegion": row.multi_region,
+        "CurrentKeyMaterialId": key.current.material_id,
+    }
+    if row.deletion_date is not None:
+        metadata["DeletionDate"] = timestamp(row.deletion_date)
+    return metadata
+
+
+def timestamp(epoch: float) -> datetime:
+    """A point in time as answers have it: timezone-aware, in UTC."""
+    return datetime.fromtimestamp(epoch, UTC)
+
+
+def create_key(context: OpsContext, call: Call) -> Response:
+    """CreateKey: a symmetric encryption key with new material."""
+    params = call.params
+    _check_kind(call)
+    given_tags = _tags(params.get("Tags", ()))
+    scope = call.scope
+    context.ensure_domain(scope.region)
+    key_id = context.new_id()
+    binding = Binding(scope.region, scope.account, key_id, _SYMMETRIC, _ENCRYPT_DECRYPT, "AWS_KMS")
+    made: NewMaterial | None = None
+    try:
+        with context.store.write() as tx:
+            made = context.keystore.generate(binding)
+            hbkid = made.material.hbkid
+            row = KeyRow(
+                region=scope.region,
+                account=scope.account,
+                key_id=key_id,
+                description=params.get("Description", ""),
+                usage=_ENCRYPT_DECRYPT,
+                spec=_SYMMETRIC,
+                origin="AWS_KMS",
+                manager="CUSTOMER",
+                enabled=True,
+                created=call.time,
+                deletion_date=None,
+                pending_window=None,
+                multi_region=False,
+                policy=params.get("Policy") or default_key_policy(scope.account),
+                current_version=hbkid,
+            )
+            version = VersionRow(
+                region=scope.region,
+                hbkid=hbkid,
+                account=scope.account,
+                key_id=key_id,
+                token=made.token,
+                domain_key_id=token_domain_key(made.token),
+                material_id=material_id(hbkid),
+                created=call.time,
+            )
+            keys.insert_key(tx, row, version)
+            if given_tags:
+                tags.put(tx, scope.region, scope.account, key_id, given_tags)
+    except BaseException:
+        if made is not None:  # a key that was not stored does not stay in memory either
+            context.keystore.unload(made.material)
+        raise
+    key = context.directory.add(row, version, made.material.handle)
+    call.resources = key.resources
+    return {"KeyMetadata": describe(key)}
+
+
+def _check_kind(call: Call) -> None:
+    """Refuse kinds of keys that are not built, and combinations that no key has."""
+    params = call.params
+    spec = params.get("KeySpec")
+    old_spec = params.get("CustomerMasterKeySpec")
+    if spec is not None and old_spec is not None:
+        raise errors.validation(
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+            "CustomerMasterKeySpec is deprecated."
+        )
+    spec = spec or old_spec or _SYMMETRIC
+    usage = params.get("KeyUsage", _ENCRYPT_DECRYPT)
+    origin = params.get("Origin", "AWS_KMS")
+    if spec != _SYMMETRIC:
+        raise not_built(f"KeySpec {spec}")
+    if usage != _ENCRYPT_DECRYPT:
+        raise errors.validation(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
+    if origin != "AWS_KMS" or "CustomKeyStoreId" in params or "XksKeyId" in params:
+        raise not_built(f"Origin {origin} or a custom key store")
+    if params.get("MultiRegion"):
+        raise not_built("MultiRegion")
+    policy = params.get("Policy")
+    if policy is not None and not _is_default(policy, call.scope.account):
+        raise not_built("A key policy other than the default one")
+
+
+def _is_default(policy: str, account: str) -> bool:
+    try:
+        given = json.loads(policy)
+    except (ValueError, RecursionError):
+        raise errors.malformed_policy(
+            "The key policy is not valid JSON: correct it and try again."
+        ) from None
+    default = json.loads(default_key_policy(account))
+    if isinstance(given, dict):
+        given.setdefault("Id", default["Id"])
+    return bool(given == default)
+
+
+def _tags(pairs: Any) -> dict[str, str]:
+    tags_: dict[str, str] = {}
+    for pair in pairs:
+        if pair["TagKey"].startswith("aws:"):
+            raise KMSError("TagException", "Tags that begin with aws: are reserved.")
+        if pair["TagKey"] in tags_:
+            raise KMSError("TagException", "Duplicate tag keys")
+        tags_[pair["TagKey"]] = pair["TagValue"]
+    if len(tags_) > MAX_TAGS:
+        raise KMSError("TagException", "Too many tags")
+    return tags_
+
+
+def describe_key(context: OpsContext, call: Call) -> Response:
+    """DescribeKey."""
+    return {"KeyMetadata": describe(call.keys[0])}
+
+
+def list_keys(context: OpsContext, call: Call) -> Response:
+    """ListKeys: the account's keys in the Region, in order of key id."""
+    scope = call.scope
+    limit = call.params.get("Limit", DEFAULT_PAGE)
+    after = context.marker(call)
+    if call.params.get("ResourceOwners") not in (None, "SELF"):
+        raise not_built("ListKeys of keys that other accounts share")
+    with context.store.read() as tx:
+        ids, more = keys.page(tx, scope.region, scope.account, limit=limit, after=after)
+    prefix = f"arn:aws:kms:{scope.region}:{scope.account}:key/"
+    answer: Response = {
+        "Keys": [{"KeyId": key_id, "KeyArn": prefix + key_id} for key_id in ids],
+        "Truncated": more,
+    }
+    if more:
+        answer["NextMarker"] = context.next_marker(call, ids[-1])
+    return answer
+
+
+def _change(context: OpsContext, call: Call, change: Any, *values: Any) -> KeyRow:
+    """Change one key's row, durably, then in memory; the row that the change found is not stale."""
+    key = call.keys[0]
+    named = (key.row.region, key.row.account, key.row.key_id)
+    with context.store.write() as tx:
+        before = keys.get(tx, *named)
+        if before is None:
+            raise errors.key_not_found(key.arn)
+        if not change(tx, *named, *values):
+            # Another call has changed the state since this one checked it.
+            context.directory.changed(key, before)
+            raise states.refusal(call.operation.name, key)
+        row = keys.get(tx, *named)
+        if row is None:
+            raise errors.key_not_found(key.arn)
+    context.directory.changed(key, row)
+    return row
+
+
+def enable_key(context: OpsContext, call: Call) -> Response:
+    """EnableKey."""
+    _change(context, call, keys.set_enabled, True)
+    return {}
+
+
+def disable_key(context: OpsContext, call: Call) -> Response:
+    """DisableKey."""
+    _change(context, call, keys.set_enabled, False)
+    return {}
+
+
+def update_key_description(context: OpsContext, call: Call) -> Response:
+    """UpdateKeyDescription."""
+    _change(context, call, keys.set_description, call.params["Description"])
+    return {}
+
+
+def schedule_key_deletion(context: OpsContext, call: Call) -> Response:
+    """ScheduleKeyDeletion: the key is of no use from now on, and erased when its window ends."""
+    days = call.params.get("PendingWindowInDays", DEFAULT_WINDOW_DAYS)
+    if not 7 <= days <= 30:  # the model allows 1 to 365; AWS's API reference says 7 to 30
+        raise errors.validation(
+            f"PendingWindowInDays must be between 7 and 30 (inclusive), not {days}."
+        )
+    date = call.time + days * SECONDS_A_DAY
+    _change(context, call, keys.schedule_deletion, date, days)
+    context.schedule_changed()
+    key = call.keys[0]
+    return {
+        "KeyId": key.arn,
+        "DeletionDate": timestamp(date),
+        "KeyState": key.state,
+        "PendingWindowInDays": days,
+    }
+
+
+def cancel_key_deletion(context: OpsContext, call: Call) -> Response:
+    """CancelKeyDeletion: the key is back, disabled."""
+    _change(context, call, keys.cancel_deletion)
+    context.schedule_changed()
+    return {"KeyId": call.keys[0].arn}
+
+
+HANDLERS: Final = (
+    Handler("CreateKey", create_key, needs=account_wide("kms:CreateKey")),
+    Handler("DescribeKey", describe_key, resolve=by_any_name, states=states.ANY),
+    Handler("ListKeys", list_keys, needs=account_wide("kms:ListKeys")),
+    Handler("EnableKey", enable_key, resolve=by_key_id(), states=states.NOT_DELETED),
+    Handler("DisableKey", disable_key, resolve=by_key_id(), states=states.NOT_DELETED),
+    Handler(
+        "UpdateKeyDescription",
+        update_key_description,
+        resolve=by_key_id(),
+        states=states.NOT_DELETED,
+    ),
+    Handler(
+        "ScheduleKeyDeletion",
+        schedule_key_deletion,
+        resolve=by_key_id(),
+        states=states.NOT_DELETED,
+    ),
+    Handler(
+        "CancelKeyDeletion",
+        cancel_key_deletion,
+        resolve=by_key_id(),
+        states=states.PENDING_DELETION,
+    ),
+)

@@ -1,0 +1,95 @@
+"""The registry: what the pipeline must know of each operation, and the operations that are built.
+
+An operation is a row here: how its keys are found, which actions on what are authorised, in which
+key states it runs, and the function that runs it. The pipeline does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from clavero.iam.decision import Resource
+from clavero.ops.call import Call, Response
+from clavero.ops.directory import Key
+
+if TYPE_CHECKING:
+    from clavero.ops.context import OpsContext
+
+Resolve: TypeAlias = "Callable[[OpsContext, Call], tuple[Key, ...]]"
+Run: TypeAlias = "Callable[[OpsContext, Call], Response]"
+Needs: TypeAlias = "Callable[[Call], Sequence[Need]]"
+
+
+class Need(NamedTuple):
+    """One authorisation: an action on a resource, and how AWS names the resource in a refusal."""
+
+    action: str
+    resource: Resource
+    named: str
+
+
+class Handler:
+    """One operation as the pipeline sees it.
+
+    `action` is authorised on each key; `needs`, where given, says instead what is authorised.
+    `states` are the key states in which it runs, None where it is about no key.
+    """
+
+    __slots__ = ("action", "name", "named", "needs", "resolve", "run", "states")
+
+    def __init__(
+        self,
+        name: str,
+        run: Run,
+        *,
+        resolve: Resolve | None = None,
+        action: str | None = None,
+        needs: Needs | None = None,
+        states: frozenset[str] | None = None,
+        named: str = "on resource: {}",
+    ) -> None:
+        self.name: Final = name
+        self.run: Final = run
+        self.resolve: Final = resolve
+        self.action: Final = action or f"kms:{name}"
+        self.needs: Final = needs
+        self.states: Final = states
+        self.named: Final = named
+
+
+def account_wide(action: str) -> Needs:
+    """An action that is on no resource: on everything of the caller's account."""
+
+    def needs(call: Call) -> Sequence[Need]:
+        return (Need(action, Resource("*", call.scope.account), "on resource: *"),)
+
+    return needs
+
+
+def by_key_id(member: str = "KeyId") -> Resolve:
+    """The key that a parameter names by id or ARN only."""
+
+    def resolve(context: OpsContext, call: Call) -> tuple[Key, ...]:
+        return (context.directory.resolve_key_id(call.scope, call.params[member]),)
+
+    return resolve
+
+
+def by_any_name(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    """The key that KeyId names by id, ARN, alias name or alias ARN."""
+    return (context.directory.resolve(call.scope, call.params["KeyId"]),)
+
+
+def built() -> Mapping[str, Handler]:
+    """Every operation that is built, by name."""
+    from clavero.ops import aliases, batch, crypto, datakeys, keys  # they use this module
+
+    handlers = (
+        *keys.HANDLERS,
+        *aliases.HANDLERS,
+        *crypto.HANDLERS,
+        *datakeys.HANDLERS,
+        *batch.HANDLERS,
+    )
+    return {handler.name: handler for handler in handlers}

@@ -1,0 +1,30 @@
+"""Which operation is allowed in which key state: one table.
+
+Source: AWS KMS Developer Guide, "Key states of AWS KMS keys", key state table. The states Creating,
+Updating, PendingImport, PendingReplicaDeletion and Unavailable come with the features that have them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from clavero.model import errors
+from clavero.model.errors import KMSError
+from clavero.ops.directory import DELETED, Key
+
+ENABLED: Final = frozenset({"Enabled"})
+NOT_DELETED: Final = frozenset({"Enabled", "Disabled"})
+PENDING_DELETION: Final = frozenset({"PendingDeletion"})
+ANY: Final = frozenset({"Enabled", "Disabled", "PendingDeletion"})
+
+
+def refusal(operation: str, key: Key) -> KMSError:
+    """The error for a key whose state does not allow the operation."""
+    state = key.state
+    if state == DELETED:
+        return errors.key_not_found(key.arn)
+    if operation == "CancelKeyDeletion":
+        return errors.key_not_pending_deletion(key.arn)
+    if state == "Disabled":
+        return errors.key_disabled(key.arn)
+    return errors.key_state(key.arn, state)

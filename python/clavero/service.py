@@ -1,0 +1,186 @@
+"""THE pipeline. Every call takes this way, once, in this order: validate, resolve, authorise, state, run, audit.
+
+There is no other way to an operation. One place authorises, one place turns unexpected failures
+into KMS's errors, one place writes the audit record; an answer leaves only after its record stands.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from clavero.audit.record import AuditRecord
+from clavero.audit.sinks import AuditError, Sink
+from clavero.clock import Clock
+from clavero.iam.decision import decide
+from clavero.model import errors
+from clavero.model.errors import KMSError
+from clavero.ops import registry, states
+from clavero.ops.call import Call, NotAsked, Response
+from clavero.ops.context import OpsContext
+from clavero.ops.directory import ForeignResource
+from clavero.ops.registry import Handler
+from clavero.store.errors import StoreError
+
+_log = logging.getLogger(__name__)
+_NEVER: Final = float("inf")
+
+
+class Service:
+    """Answers calls.
+
+    `run_due(now)` does what is due by the clock and gives the time at which something is due again.
+    """
+
+    def __init__(
+        self,
+        context: OpsContext,
+        sink: Sink,
+        clock: Clock,
+        run_due: Callable[[float], float],
+    ) -> None:
+        self._context = context
+        self._sink = sink
+        self._write_record = sink.write
+        self._now = clock.now
+        self._new_id = context.new_id
+        self._run_due = run_due
+        self._due = 0.0
+        self._handlers: Mapping[str, Handler] = registry.built()
+        self._unavailable: str | None = None
+        _services.add(self)
+
+    def handle(self, call: Call) -> Response:
+        """Answer one call, or raise the KMSError that it gets instead."""
+        if self._unavailable is not None:
+            raise KMSError("ServiceUnavailableException", self._unavailable)
+        operation = call.operation
+        call.request_id = self._new_id()
+        call.time = now = self._now()
+        try:
+            if now >= self._due:
+                self._due = self._run_due(now)
+            if not operation.is_exact(call.params):
+                if call.decode is not None:
+                    call.params = call.decode(operation, call.params)
+                call.params = operation.validated(call.params)
+            handler = self._handlers.get(operation.name)
+            if handler is None:
+                raise errors.operation_not_built(operation.name)
+            self._resolve(handler, call)
+            self._authorise(handler, call)
+            if handler.states is not None:
+                for key in call.keys:
+                    if key.state not in handler.states:
+                        raise states.refusal(operation.name, key)
+            if call.params.get("DryRun"):
+                raise errors.dry_run()
+            response = handler.run(self._context, call)
+        except KMSError as error:
+            self._audit(call, error)
+            raise
+        except StoreError as error:
+            refused = errors.internal(str(error))
+            self._audit(call, refused)
+            raise refused from error
+        except NotAsked:
+            raise
+        except Exception as error:
+            _log.exception("%s failed (request %s)", operation.name, call.request_id)
+            refused = errors.internal(
+                f"{operation.name} failed unexpectedly (request {call.request_id}); the log of "
+                "the service tells more."
+            )
+            self._audit(call, refused)
+            raise refused from error
+        self._audit(call, None)
+        return response
+
+    def _resolve(self, handler: Handler, call: Call) -> None:
+        resolve = handler.resolve
+        if resolve is None:
+            return
+        try:
+            keys = call.keys = resolve(self._context, call)
+        except ForeignResource:
+            raise self._denied(
+                call,
+                handler.action,
+                "on this resource",
+                "because the resource does not exist in this Region, no resource-based policies "
+                "allow access, or a resource-based policy explicitly denies access",
+            ) from None
+        if len(keys) == 1:
+            call.resources = keys[0].resources
+        else:
+            call.resources = tuple(key.arn for key in keys)
+
+    def _authorise(self, handler: Handler, call: Call) -> None:
+        principal = call.principal
+        if handler.needs is None:
+            for key in call.keys:
+                decision = decide(principal, handler.action, key.resource)
+                if not decision.allowed:
+                    named = f"on resource: {key.arn}"
+                    if key.resource.account != principal.account:
+                        named = "on this resource"
+                    raise self._denied(call, handler.action, named, decision.because)
+            return
+        for need in handler.needs(call):
+            decision = decide(principal, need.action, need.resource)
+            if not decision.allowed:
+                raise self._denied(call, need.action, need.named, decision.because)
+
+    def _denied(self, call: Call, action: str, named: str, because: str) -> KMSError:
+        return errors.access_denied(call.principal.arn, action, named, because)
+
+    def _audit(self, call: Call, error: KMSError | None) -> None:
+        record = AuditRecord(
+            call.operation.name,
+            call.scope.region,
+            call.scope.account,
+            call.principal.arn,
+            call.params,
+            call.resources,
+            call.request_id,
+            call.time,
+            None if error is None else error.code,
+            None if error is None else error.message,
+            call.extra,
+            None,
+            call.source_ip,
+            call.user_agent,
+        )
+        try:
+            self._write_record(record)
+        except AuditError as failure:
+            raise errors.internal(
+                f"The call could not be put on record, so it gets no answer: {failure}"
+            ) from failure
+
+    def schedule_changed(self) -> None:
+        """Something new may be due: ask at the next call."""
+        self._due = 0.0
+
+    def stop(self, why: str) -> None:
+        """Refuse every call from now on, with this sentence."""
+        self._unavailable = why
+
+
+_services: weakref.WeakSet[Service] = weakref.WeakSet()
+
+
+def _stop_in_child() -> None:
+    # No key crosses a fork, and locks may be held by threads that the child does not have.
+    for service in _services:
+        service.stop(
+            "This process was forked from the one that opened the KMS, and no key crosses a fork: "
+            "open a new KMS in this process, or start workers with the 'spawn' or 'forkserver' "
+            "method."
+        )
+
+
+os.register_at_fork(after_in_child=_stop_in_child)
