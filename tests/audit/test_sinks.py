@@ -172,9 +172,8 @@ def test_kill_leaves_every_acknowledged_record_in_a_whole_line(tmp_path):
         told = child.stdout.readline()
         time.sleep(0.02)
         child.send_signal(signal.SIGKILL)
-        told += child.stdout.read()
+        told += child.communicate()[0]
         acknowledged = int(told[: told.rindex("\n")].split("\n")[-1])
-        child.wait()
         # The kernel may stop a killed process's write between two pages of the file: that record
         # was not acknowledged, and the next open ends its line.
         FileSink(path, str).close()
@@ -201,13 +200,13 @@ def test_a_full_disk_refuses_the_call(ids, monkeypatch, tmp_path):
     def short(fd: int, data: bytes) -> int:
         return real(fd, data[:10])
 
-    monkeypatch.setattr(sinks.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(AuditError, match="No space left on device"):
         sink.write(make(1))
-    monkeypatch.setattr(sinks.os, "write", short)
+    monkeypatch.setattr(os, "write", short)
     with pytest.raises(AuditError, match="took 10 of"):
         sink.write(make(2))
-    monkeypatch.setattr(sinks.os, "write", real)
+    monkeypatch.setattr(os, "write", real)
     sink.write(make(3))
     sink.write(make(4))
     sink.close()

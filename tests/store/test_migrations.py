@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
 from clavero.store import engine, keys, migrate, schema
+from clavero.store import folder as found
 from clavero.store.engine import open_store
 from clavero.store.errors import StoreError
 
@@ -103,4 +104,4 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(folder, make_key, mon
         assert shape(kept) == before
         assert kept.execute("SELECT count(*) FROM keys").fetchone() == (1,)
     kept.close()
-    assert engine.Found.OLDER is engine.inspect(folder / "clavero.db")
+    assert found.Found.OLDER is found.inspect(folder / "clavero.db")

@@ -153,12 +153,13 @@ def test_a_killed_process_leaves_the_folder_free_and_its_commits_whole(folder):
         told = child.stdout.readline()
         time.sleep(0.05)
         child.send_signal(signal.SIGKILL)
-        told += child.stdout.read()
+        told += child.communicate()[0]
         acknowledged = int(told[: told.rindex("\n")].split("\n")[-1])
-        child.wait()
         with open_store(folder) as store, store.read() as tx:
             first, second = (
-                int(tx.exec_driver_sql(f"SELECT value FROM meta WHERE name = '{name}'").scalar())
+                int(
+                    tx.exec_driver_sql(f"SELECT value FROM meta WHERE name = '{name}'").scalar_one()
+                )
                 for name in "ab"
             )
         assert first == second
@@ -197,7 +198,7 @@ def test_a_forked_child_never_closes_what_it_inherited(folder, make_key):
         found = 0
         for each in Path("/proc/self/fd").iterdir():
             try:
-                found += str(folder) in os.readlink(each)
+                found += str(folder) in str(each.readlink())
             except FileNotFoundError:  # the descriptor of this very listing
                 continue
         return found

@@ -183,7 +183,7 @@ def _renew_locks() -> None:
     # A thread that no longer exists in the child may have held a lock at the fork, and a child
     # must be able to put its refusals on record.
     for sink in list(_sinks):
-        sink._lock = threading.Lock()
+        sink._lock = threading.Lock()  # noqa: SLF001 (their own module)
 
 
 os.register_at_fork(after_in_child=_renew_locks)

@@ -16,7 +16,7 @@ _LAST_TIMESTAMP = 253_402_300_799
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text has a UTF-8 form: JSON's `\\ud800` makes a str that has none."""
+    r"""Whether the text has a UTF-8 form: JSON's `\ud800` makes a str that has none."""
     try:
         text.encode()
     except UnicodeEncodeError:

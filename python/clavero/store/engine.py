@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
@@ -193,7 +194,7 @@ class Store:
         """Whether `close` has been called."""
         return self._closed
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -377,7 +378,7 @@ def _ddl() -> tuple[str, ...]:
 
 
 def _engine(
-    database: str, *, pool: type[StaticPool] | type[NullPool], begin: str, pragmas: tuple[str, ...]
+    database: str, *, pool: type[StaticPool | NullPool], begin: str, pragmas: tuple[str, ...]
 ) -> Engine:
     def connect() -> sqlite3.Connection:
         # Without an isolation level the driver never begins or commits by itself.

@@ -43,7 +43,7 @@ class FolderLock:
 
         Raises StoreLocked when it is held, StoreError when the lock file cannot be used.
         """
-        info = os.stat(folder)
+        info = folder.stat()
         self._identity = (info.st_dev, info.st_ino)
         self._pid = os.getpid()
         self._fd = -1
