@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from clavero.audit import sinks
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import AuditError, FileSink, MemorySink, Sink
 

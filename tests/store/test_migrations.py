@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
-from clavero.store import engine, keys, migrate, schema
 from clavero.store import folder as found
+from clavero.store import keys, migrate, schema
 from clavero.store.engine import open_store
 from clavero.store.errors import StoreError
 
