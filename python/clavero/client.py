@@ -156,7 +156,10 @@ def _decode(operation: CallOperation, params: dict[str, Any]) -> dict[str, Any]:
     report = parameter_report(operation, params)
     if report is not None:
         raise NotAsked(report)
-    return client_values(operation, params)
+    try:
+        return client_values(operation, params)
+    except (ValueError, OSError) as error:  # a file-like object for a blob
+        raise NotAsked(f"A file-like object could not be read: {error}") from error
 
 
 def _method(operation: Operation) -> Callable[..., Response]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from clavero.audit.record import AuditRecord
@@ -22,7 +22,7 @@ from clavero.ops import registry, states
 from clavero.ops.call import Call, NotAsked, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import ForeignResource
-from clavero.ops.registry import Handler
+from clavero.ops.registry import Handler, Need
 from clavero.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
@@ -76,9 +76,12 @@ class Service:
                 for key in call.keys:
                     if key.state not in handler.states:
                         raise states.refusal(operation.name, key)
-            if call.params.get("DryRun"):
+            dry_run = call.params.get("DryRun")
+            if dry_run and not handler.computes:
                 raise errors.dry_run()
             response = handler.run(self._context, call)
+            if dry_run:  # a ciphertext, a size, an algorithm that does not fit was refused by now
+                raise errors.dry_run()
         except KMSError as error:
             self._audit(call, error)
             raise
@@ -105,34 +108,37 @@ class Service:
             return
         try:
             keys = call.keys = resolve(self._context, call)
-        except ForeignResource:
+        except ForeignResource as foreign:
+            self._check(call, foreign.first)
             raise self._denied(
                 call,
-                handler.action,
+                foreign.action or handler.action,
                 "on this resource",
                 "because the resource does not exist in this Region, no resource-based policies "
                 "allow access, or a resource-based policy explicitly denies access",
             ) from None
-        if len(keys) == 1:
-            call.resources = keys[0].resources
-        else:
-            call.resources = tuple(key.arn for key in keys)
+        call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
 
     def _authorise(self, handler: Handler, call: Call) -> None:
         principal = call.principal
         if handler.needs is None:
             for key in call.keys:
-                decision = decide(principal, handler.action, key.resource)
+                decision = decide(principal, handler.action, key)
                 if not decision.allowed:
                     named = f"on resource: {key.arn}"
-                    if key.resource.account != principal.account:
+                    if key.account != principal.account:
                         named = "on this resource"
                     raise self._denied(call, handler.action, named, decision.because)
             return
-        for need in handler.needs(call):
-            decision = decide(principal, need.action, need.resource)
+        self._check(call, handler.needs(call))
+
+    def _check(self, call: Call, needs: Sequence[Need]) -> None:
+        for need in needs:
+            decision = decide(call.principal, need.action, need.resource)
             if not decision.allowed:
-                raise self._denied(call, need.action, need.named, decision.because)
+                raise self._denied(
+                    call, need.action, need.as_named_to(call.principal), decision.because
+                )
 
     def _denied(self, call: Call, action: str, named: str, because: str) -> KMSError:
         return errors.access_denied(call.principal.arn, action, named, because)

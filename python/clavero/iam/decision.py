@@ -8,7 +8,7 @@ user. Everybody else is refused, with the reason that AWS gives.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,21 @@ class Principal:
         return self.arn == f"arn:aws:iam::{self.account}:root"
 
 
+class Resource(Protocol):
+    """What is acted on: an ARN (or `*`), and the account that owns it."""
+
+    @property
+    def arn(self) -> str:
+        """The ARN."""
+
+    @property
+    def account(self) -> str:
+        """12 digits."""
+
+
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """What is acted on: a key, an alias, or everything (`*`), and the account that owns it."""
+class NamedResource:
+    """A resource that is no object otherwise: an alias, or everything of an account (`*`)."""
 
     arn: str
     account: str

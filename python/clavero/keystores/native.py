@@ -44,21 +44,34 @@ class Binding(NamedTuple):
 
 
 class Material:
-    """One backing key: its id, its binding, and its handle while the HSM has it in memory."""
+    """One backing key: its id, and its handle while the HSM has it in memory."""
 
-    __slots__ = ("binding", "handle", "hbkid")
+    __slots__ = ("handle", "hbkid")
 
-    def __init__(self, binding: Binding, hbkid: bytes, handle: int | None = None) -> None:
-        self.binding = binding
-        self.hbkid = hbkid
-        self.handle = handle
+    hbkid: bytes
+    handle: int | None
+
+    @property
+    def binding(self) -> Binding:
+        """Whose it is and what for."""
+        raise NotImplementedError
 
 
-class NewMaterial(NamedTuple):
+class FreshMaterial(Material):
     """A backing key that was just made, and the token to store."""
 
-    material: Material
-    token: bytes
+    __slots__ = ("_binding", "token")
+
+    def __init__(self, binding: Binding, hbkid: bytes, token: bytes, handle: int) -> None:
+        self._binding = binding
+        self.hbkid = hbkid
+        self.token = token
+        self.handle = handle
+
+    @property
+    def binding(self) -> Binding:
+        """Whose it is and what for."""
+        return self._binding
 
 
 class NativeKeyStore:
@@ -70,7 +83,7 @@ class NativeKeyStore:
 
     # --- keys ------------------------------------------------------------------------------------
 
-    def generate(self, binding: Binding) -> NewMaterial:
+    def generate(self, binding: Binding) -> FreshMaterial:
         """Make a backing key. Call it inside the transaction that stores the token.
 
         Only then does no domain key go while a token under it is on its way to the store.
@@ -79,7 +92,7 @@ class NativeKeyStore:
             hbkid, token, handle = self._hsm.generate_key(binding)
         except HsmError as error:
             _refuse(error)
-        return NewMaterial(Material(binding, hbkid, handle), token)
+        return FreshMaterial(binding, hbkid, token, handle)
 
     def rewrap(self, binding: Binding, hbkid: bytes, token: bytes) -> bytes:
         """Seal a stored token anew under the active domain key."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from clavero.model.fastcheck import is_timestamp
+from clavero.model.fastcheck import is_timestamp, is_unicode
 from clavero.model.shapes import Shape
 
 if TYPE_CHECKING:
@@ -162,4 +162,5 @@ def _sent(shape: Shape, value: Any) -> Any:
             raise ValueError(
                 f"the file-like object for a blob reads {type(value).__name__}: open it in binary"
             )
-    return value.encode() if isinstance(value, str) else value
+    # A lone surrogate has no bytes: the str stays one, and is no blob then.
+    return value.encode() if isinstance(value, str) and is_unicode(value) else value

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from clavero.iam.decision import Resource
+from clavero.iam.decision import NamedResource
 from clavero.model import arn, errors
 from clavero.ops import states
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext
-from clavero.ops.directory import Key
+from clavero.ops.directory import ForeignResource, Key
 from clavero.ops.keys import timestamp
 from clavero.ops.registry import Handler, Need, Needs, account_wide, by_key_id
 from clavero.store import aliases
-from clavero.store.errors import StoreConflict
 from clavero.store.aliases import AliasRow
+from clavero.store.errors import StoreConflict
 
 # AWS KMS API reference, ListAliases: Limit.
 DEFAULT_PAGE: Final = 50
@@ -27,8 +27,8 @@ def _needs(action: str) -> Needs:
     def needs(call: Call) -> Sequence[Need]:
         scope = call.scope
         alias = arn.alias_arn(scope.region, scope.account, call.params["AliasName"])
-        on_alias = Need(action, Resource(alias, scope.account), f"on resource: {alias}")
-        on_keys = (Need(action, key.resource, f"on resource: {key.arn}") for key in call.keys)
+        on_alias = Need(action, NamedResource(alias, scope.account), f"on resource: {alias}")
+        on_keys = (Need(action, key, f"on resource: {key.arn}") for key in call.keys)
         return (on_alias, *on_keys)
 
     return needs
@@ -139,7 +139,13 @@ def delete_alias(context: OpsContext, call: Call) -> Response:
 
 
 def _listed(context: OpsContext, call: Call) -> tuple[Key, ...]:
-    return by_key_id()(context, call) if "KeyId" in call.params else ()
+    if "KeyId" not in call.params:
+        return ()
+    (key,) = by_key_id()(context, call)
+    if key.row.account != call.scope.account:
+        # Authorised on the caller's own account, the answer would tell that the key exists.
+        raise ForeignResource(errors.key_not_found(key.arn))
+    return (key,)
 
 
 def list_aliases(context: OpsContext, call: Call) -> Response:
@@ -147,8 +153,6 @@ def list_aliases(context: OpsContext, call: Call) -> Response:
     scope = call.scope
     after = context.marker(call)
     key_id = call.keys[0].row.key_id if call.keys else None
-    if call.keys and call.keys[0].row.account != scope.account:
-        raise errors.key_not_found(call.keys[0].arn)
     with context.store.read() as tx:
         rows, more = aliases.page(
             tx,

@@ -13,7 +13,7 @@ from clavero.model import errors
 from clavero.model.operations import OPERATIONS
 from clavero.ops import states
 from clavero.ops.call import Call, Response
-from clavero.ops.context import OpsContext
+from clavero.ops.context import OpsContext, not_built
 from clavero.ops.crypto import check_symmetric
 from clavero.ops.datakeys import size_of
 from clavero.ops.directory import Key, Version
@@ -21,6 +21,8 @@ from clavero.ops.registry import Handler, Need, by_any_name
 
 # Bounds the memory of one call (2 GiB of 1024-byte keys would be beyond it): 2^24.
 MAX_KEYS: Final = 1 << 24
+# Members of the single operations whose features are not built.
+_NOT_OF_BATCHES: Final = frozenset({"Recipient", "DryRunModifiers"})
 
 
 class BatchOperation:
@@ -51,6 +53,12 @@ class BatchOperation:
                 f"{self.many[1:]}' failed to satisfy constraint: Member must not be null"
             )
         many = rest.pop(self.many)
+        for member in _NOT_OF_BATCHES & rest.keys():
+            raise not_built(f"{member} in a batch")
+        for member in self._stand_in.keys() & rest.keys():
+            raise errors.serialization(
+                f"Unknown parameter {member!r}: a batch has {self.many!r} in its place"
+            )
         valid = self._single.validated({**rest, **self._stand_in})
         for member in self._stand_in:
             del valid[member]
@@ -109,27 +117,29 @@ def encrypt_many(context: OpsContext, call: Call) -> Response:
 
 def _versions(context: OpsContext, call: Call) -> list[Version]:
     """The key versions that the blobs name, each once."""
-    params = call.params
-    wanted = params.get("KeyId")
-    key = None if wanted is None else context.directory.resolve(call.scope, wanted)
     found = []
-    for hbkid in _with_inputs(context.keystore.blob_keys, params["CiphertextBlobs"]):
+    for hbkid in _with_inputs(context.keystore.blob_keys, call.params["CiphertextBlobs"]):
         version = context.directory.version(call.scope.keys, hbkid)
         if version is None:
             raise errors.invalid_ciphertext()
-        if key is not None and version.key is not key:
-            raise errors.incorrect_key()
         found.append(version)
     return found
 
 
 def _of_ciphertexts(context: OpsContext, call: Call) -> tuple[Key, ...]:
-    return tuple({version.key: None for version in _versions(context, call)})
+    """The key that the call names, or those that the blobs name; see `crypto` for the order."""
+    wanted = call.params.get("KeyId")
+    if wanted is not None:
+        return (context.directory.resolve(call.scope, wanted),)
+    return tuple({version.key.arn: version.key for version in _versions(context, call)}.values())
 
 
 def _needs_of_decrypt(call: Call) -> Sequence[Need]:
+    if "KeyId" in call.params:
+        (key,) = call.keys
+        return (Need("kms:Decrypt", key.resource, f"on resource: {key.arn}"),)
     named = "on the resource associated with this ciphertext"
-    return [Need("kms:Decrypt", key.resource, named) for key in call.keys]
+    return [Need("kms:Decrypt", key, named) for key in call.keys]
 
 
 def decrypt_many(context: OpsContext, call: Call) -> Response:
@@ -137,7 +147,12 @@ def decrypt_many(context: OpsContext, call: Call) -> Response:
     params = call.params
     for key in call.keys:
         check_symmetric(call, key)
-    materials = {hbkid: v for key in call.keys for hbkid, v in key.versions.items()}
+    allowed = {key.arn for key in call.keys}
+    materials = {}
+    for version in _versions(context, call):
+        if version.key.arn not in allowed:
+            raise errors.incorrect_key()
+        materials[version.hbkid] = version
     plaintexts, offsets = _with_inputs(
         context.keystore.decrypt_many,
         materials,
@@ -163,6 +178,7 @@ HANDLERS: Final = (
         resolve=by_any_name,
         action="kms:GenerateDataKey",
         states=states.ENABLED,
+        computes=True,
     ),
     Handler(
         "EncryptMany",
@@ -170,6 +186,7 @@ HANDLERS: Final = (
         resolve=by_any_name,
         action="kms:Encrypt",
         states=states.ENABLED,
+        computes=True,
     ),
     Handler(
         "DecryptMany",
@@ -177,5 +194,6 @@ HANDLERS: Final = (
         resolve=_of_ciphertexts,
         needs=_needs_of_decrypt,
         states=states.ENABLED,
+        computes=True,
     ),
 )

@@ -9,7 +9,7 @@ from clavero.model import errors
 from clavero.ops import states
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, not_built
-from clavero.ops.directory import Key, Version
+from clavero.ops.directory import ForeignResource, Key, Version
 from clavero.ops.registry import Handler, Need, account_wide, by_any_name
 
 SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
@@ -39,24 +39,41 @@ def encrypt(context: OpsContext, call: Call) -> Response:
     return {"CiphertextBlob": blob, "KeyId": key.arn, "EncryptionAlgorithm": SYMMETRIC}
 
 
-def _named_version(
-    context: OpsContext, call: Call, key_member: str, context_member: str
+def _opening_key(context: OpsContext, call: Call, key_member: str, context_member: str) -> Key:
+    """The key that the call names, or else the one that its ciphertext names.
+
+    Where the call names one, nothing is said of the ciphertext before the caller is authorised on
+    that key: whether another account's key exists must not show.
+    """
+    wanted = call.params.get(key_member)
+    if wanted is not None:
+        return context.directory.resolve(call.scope, wanted)
+    return _version(context, call, context_member).key
+
+
+def _version(
+    context: OpsContext, call: Call, context_member: str, key: Key | None = None
 ) -> Version:
-    """The key version that the call's ciphertext names.
+    """The key version that the call's ciphertext names; IncorrectKeyException unless it is `key`'s.
 
     A blob of no key here is refused after the work of opening one, so that time does not tell it
     from a forged blob.
     """
-    params = call.params
-    blob = as_bytes(params["CiphertextBlob"])
-    wanted = params.get(key_member)
-    key = None if wanted is None else context.directory.resolve(call.scope, wanted)
+    blob = as_bytes(call.params["CiphertextBlob"])
     hbkid = context.keystore.blob_key(blob)
     version = context.directory.version(call.scope.keys, hbkid)
     if version is None:
-        context.keystore.decrypt_unknown(blob, params.get(context_member))
-    if key is not None and version.key is not key:
+        context.keystore.decrypt_unknown(blob, call.params.get(context_member))
+    if key is not None and version.key.arn != key.arn:
         raise errors.incorrect_key()
+    return version
+
+
+def _held(context: OpsContext, key: Key, blob: bytes) -> Version:
+    """The version that resolution found."""
+    version = key.version(context.keystore.blob_key(blob))
+    if version is None:
+        raise errors.invalid_ciphertext()
     return version
 
 
@@ -69,13 +86,13 @@ def _refuse_unbuilt(call: Call) -> None:
 
 def _of_ciphertext(context: OpsContext, call: Call) -> tuple[Key, ...]:
     _refuse_unbuilt(call)
-    return (_named_version(context, call, "KeyId", "EncryptionContext").key,)
+    return (_opening_key(context, call, "KeyId", "EncryptionContext"),)
 
 
 def _needs_of_decrypt(call: Call) -> Sequence[Need]:
     key = call.keys[0]
     named = f"on resource: {key.arn}" if "KeyId" in call.params else _OF_CIPHERTEXT
-    return (Need("kms:Decrypt", key.resource, named),)
+    return (Need("kms:Decrypt", key, named),)
 
 
 def decrypt(context: OpsContext, call: Call) -> Response:
@@ -83,9 +100,10 @@ def decrypt(context: OpsContext, call: Call) -> Response:
     key = call.keys[0]
     check_symmetric(call, key)
     params = call.params
-    blob = as_bytes(params["CiphertextBlob"])
-    version = key.versions[context.keystore.blob_key(blob)]
-    plaintext = context.keystore.decrypt(version, blob, params.get("EncryptionContext"))
+    version = _version(context, call, "EncryptionContext", key)
+    plaintext = context.keystore.decrypt(
+        version, as_bytes(params["CiphertextBlob"]), params.get("EncryptionContext")
+    )
     return {
         "KeyId": key.arn,
         "Plaintext": plaintext,
@@ -96,17 +114,30 @@ def decrypt(context: OpsContext, call: Call) -> Response:
 
 def _source_and_destination(context: OpsContext, call: Call) -> tuple[Key, ...]:
     _refuse_unbuilt(call)
-    destination = context.directory.resolve(call.scope, call.params["DestinationKeyId"])
-    source = _named_version(context, call, "SourceKeyId", "SourceEncryptionContext").key
+    try:
+        source = _opening_key(context, call, "SourceKeyId", "SourceEncryptionContext")
+    except ForeignResource as foreign:
+        foreign.action = "kms:ReEncryptFrom"
+        raise
+    try:
+        destination = context.directory.resolve(call.scope, call.params["DestinationKeyId"])
+    except ForeignResource as foreign:
+        foreign.action = "kms:ReEncryptTo"
+        foreign.first = (_need_of_source(call, source),)
+        raise
     return (source, destination)
+
+
+def _need_of_source(call: Call, source: Key) -> Need:
+    named = f"on resource: {source.arn}" if "SourceKeyId" in call.params else _OF_CIPHERTEXT
+    return Need("kms:ReEncryptFrom", source, named)
 
 
 def _needs_of_reencrypt(call: Call) -> Sequence[Need]:
     source, destination = call.keys
-    named = f"on resource: {source.arn}" if "SourceKeyId" in call.params else _OF_CIPHERTEXT
     return (
-        Need("kms:ReEncryptFrom", source.resource, named),
-        Need("kms:ReEncryptTo", destination.resource, f"on resource: {destination.arn}"),
+        _need_of_source(call, source),
+        Need("kms:ReEncryptTo", destination, f"on resource: {destination.arn}"),
     )
 
 
@@ -116,11 +147,10 @@ def re_encrypt(context: OpsContext, call: Call) -> Response:
     check_symmetric(call, source, "SourceEncryptionAlgorithm")
     check_symmetric(call, destination, "DestinationEncryptionAlgorithm")
     params = call.params
-    blob = as_bytes(params["CiphertextBlob"])
-    version = source.versions[context.keystore.blob_key(blob)]
+    version = _version(context, call, "SourceEncryptionContext", source)
     sealed = context.keystore.reencrypt(
         version,
-        blob,
+        as_bytes(params["CiphertextBlob"]),
         params.get("SourceEncryptionContext"),
         destination.current,
         params.get("DestinationEncryptionContext"),
@@ -148,13 +178,14 @@ def generate_random(context: OpsContext, call: Call) -> Response:
 
 
 HANDLERS: Final = (
-    Handler("Encrypt", encrypt, resolve=by_any_name, states=states.ENABLED),
+    Handler("Encrypt", encrypt, resolve=by_any_name, states=states.ENABLED, computes=True),
     Handler(
         "Decrypt",
         decrypt,
         resolve=_of_ciphertext,
         needs=_needs_of_decrypt,
         states=states.ENABLED,
+        computes=True,
     ),
     Handler(
         "ReEncrypt",
@@ -162,6 +193,7 @@ HANDLERS: Final = (
         resolve=_source_and_destination,
         needs=_needs_of_reencrypt,
         states=states.ENABLED,
+        computes=True,
     ),
     Handler("GenerateRandom", generate_random, needs=account_wide("kms:GenerateRandom")),
 )

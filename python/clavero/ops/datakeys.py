@@ -59,11 +59,18 @@ def generate_data_key_without_plaintext(context: OpsContext, call: Call) -> Resp
 
 
 HANDLERS: Final = (
-    Handler("GenerateDataKey", generate_data_key, resolve=by_any_name, states=states.ENABLED),
+    Handler(
+        "GenerateDataKey",
+        generate_data_key,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+    ),
     Handler(
         "GenerateDataKeyWithoutPlaintext",
         generate_data_key_without_plaintext,
         resolve=by_any_name,
         states=states.ENABLED,
+        computes=True,
     ),
 )

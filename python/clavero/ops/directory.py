@@ -9,15 +9,20 @@ store takes the same time whatever it holds.
 from __future__ import annotations
 
 import threading
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from clavero.iam.decision import Resource
-from clavero.keystores.native import Binding, Material
+from clavero.keystores.native import Binding, Material, material_id
 from clavero.model import arn, errors
 from clavero.store import aliases, keys, versions
 from clavero.store.engine import Store
+from clavero.store.errors import StoreError
 from clavero.store.keys import KeyRow
 from clavero.store.versions import VersionRow
+
+if TYPE_CHECKING:
+    from clavero.ops.registry import Need
 
 # Names of keys that a scope remembers; beyond it the oldest half is looked up again.
 MAX_REFERENCES: Final = 262_144
@@ -31,60 +36,101 @@ class Version(Material):
     __slots__ = ("key", "material_id")
 
     def __init__(self, key: Key, row: VersionRow, handle: int | None = None) -> None:
-        super().__init__(key.binding, row.hbkid, handle)
         self.key = key
+        self.hbkid = row.hbkid
         self.material_id = row.material_id
-        key.versions[row.hbkid] = self
+        self.handle = handle
+
+    @property
+    def binding(self) -> Binding:
+        """Whose the backing key is and what for."""
+        row = self.key.row
+        return Binding(row.region, row.account, row.key_id, row.spec, row.usage, row.origin)
 
 
 class Key:
-    """A KMS key in memory. `row` is its stored row; the rest follows from it."""
+    """A KMS key in memory. `row` is its stored row; the rest follows from it.
 
-    __slots__ = ("arn", "binding", "current", "resource", "resources", "row", "state", "versions")
+    There may be 100,000 of them: what can be shared or computed is not held.
+    """
+
+    __slots__ = ("_others", "arn", "current", "row", "state")
 
     current: Version
 
     def __init__(self, row: KeyRow) -> None:
         self.arn: Final = arn.key_arn(row.region, row.account, row.key_id)
-        self.binding: Final = Binding(
-            row.region, row.account, row.key_id, row.spec, row.usage, row.origin
-        )
-        self.resource: Final = Resource(self.arn, row.account)
-        self.resources: Final = (self.arn,)
-        self.versions: dict[bytes, Version] = {}  # those that are cached
+        self._others: dict[bytes, Version] | None = None
         self.update(row)
 
     def update(self, row: KeyRow) -> None:
         """Take over a changed row."""
-        self.row = row
+        self.row = _sharing(row)
         if row.deletion_date is not None:
             self.state = "PendingDeletion"
         else:
             self.state = "Enabled" if row.enabled else "Disabled"
 
+    @property
+    def account(self) -> str:
+        """The account that owns the key (with `arn`, what makes it a resource to authorise)."""
+        return self.row.account
+
+    @property
+    def versions(self) -> list[Version]:
+        """The versions that are cached, the current one first."""
+        return [self.current, *(self._others or {}).values()]
+
+    def version(self, hbkid: bytes) -> Version | None:
+        """The cached version of that HBKID."""
+        current = self.current
+        if current.hbkid == hbkid:
+            return current
+        return None if self._others is None else self._others.get(hbkid)
+
+    def admit(self, version: Version) -> None:
+        """Cache a version other than the current one."""
+        if self._others is None:
+            self._others = {}
+        self._others[version.hbkid] = version
+
+
+def _sharing(row: KeyRow) -> KeyRow:
+    """The row with one copy in the process of each text that many rows have."""
+    return replace(
+        row,
+        region=sys.intern(row.region),
+        account=sys.intern(row.account),
+        usage=sys.intern(row.usage),
+        spec=sys.intern(row.spec),
+        origin=sys.intern(row.origin),
+        manager=sys.intern(row.manager),
+        policy=sys.intern(row.policy),
+    )
+
 
 class RegionKeys:
-    """The cached keys of one Region, by id and by the HBKIDs of their versions."""
+    """The cached key versions of one Region by HBKID, and what tells stale lookups."""
 
-    __slots__ = ("by_hbkid", "by_id", "generation", "name")
+    __slots__ = ("by_hbkid", "generation", "name")
 
     def __init__(self, name: str) -> None:
-        self.name: Final = name
-        self.by_id: dict[tuple[str, str], Key] = {}
+        self.name: Final = sys.intern(name)
         self.by_hbkid: dict[bytes, Version] = {}
         self.generation = 0
 
 
 class Scope:
-    """What one account sees in one Region: the names by which it has called keys."""
+    """One account in one Region: its cached keys by key id, and the other names it has used."""
 
-    __slots__ = ("account", "keys", "references", "region")
+    __slots__ = ("account", "by_id", "keys", "references", "region")
 
     def __init__(self, keys_: RegionKeys, account: str) -> None:
         self.keys: Final = keys_
         self.region: Final = keys_.name
-        self.account: Final = account
-        self.references: dict[str, Key] = {}
+        self.account: Final = sys.intern(account)
+        self.by_id: Final[dict[str, Key]] = {}
+        self.references: Final[dict[str, Key]] = {}
 
 
 class Directory:
@@ -93,6 +139,8 @@ class Directory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        # Held over a change of a key's row and `changed`: rows get here in the order of commits.
+        self.order: Final = threading.Lock()
         self._regions: dict[str, RegionKeys] = {}
         self._scopes: dict[tuple[str, str], Scope] = {}
 
@@ -109,7 +157,7 @@ class Directory:
 
     def resolve(self, scope: Scope, reference: str) -> Key:
         """The key that a key id, key ARN, alias name or alias ARN names. Raises NotFoundException."""
-        key = scope.references.get(reference)
+        key = scope.by_id.get(reference) or scope.references.get(reference)
         return key if key is not None else self._look_up(scope, reference)
 
     def resolve_key_id(self, scope: Scope, reference: str) -> Key:
@@ -129,8 +177,16 @@ class Directory:
             row = versions.get(tx, region.name, hbkid)
         if row is None:
             return None
-        key = self._load(region, row.account, row.key_id)
-        return None if key is None else region.by_hbkid.get(hbkid) or self._admit(region, key, row)
+        key = self._load(self.scope(region.name, row.account), row.key_id)
+        if key is None:
+            return None
+        with self._lock:
+            version = key.version(hbkid)
+            if version is None:
+                version = Version(key, row)
+                key.admit(version)
+                region.by_hbkid[hbkid] = version
+            return version
 
     def _look_up(self, scope: Scope, reference: str) -> Key:
         region = scope.keys
@@ -147,78 +203,86 @@ class Directory:
                     errors.alias_not_found(arn.alias_arn(named.region, named.account, named.value)),
                 )
             key_id = alias.key_id
-        key = self._load(region, named.account, key_id)
+        key = self._load(self.scope(named.region, named.account), key_id)
         if key is None:
             missing = arn.key_arn(named.region, named.account, key_id)
             raise _unknown(scope, named.account, errors.key_not_found(missing))
         with self._lock:
-            if region.generation == generation:
+            if region.generation == generation and named.kind != "key_id":
                 if len(scope.references) >= MAX_REFERENCES:
                     for old in list(scope.references)[: MAX_REFERENCES // 2]:
                         del scope.references[old]
                 scope.references[reference] = key
         return key
 
-    def _load(self, region: RegionKeys, account: str, key_id: str) -> Key | None:
-        key = region.by_id.get((account, key_id))
+    def _load(self, owner: Scope, key_id: str) -> Key | None:
+        key = owner.by_id.get(key_id)
         if key is not None:
             return key
+        region = owner.keys
         generation = region.generation
         with self._store.read() as tx:
-            row = keys.get(tx, region.name, account, key_id)
+            row = keys.get(tx, owner.region, owner.account, key_id)
             current = None if row is None else versions.get(tx, region.name, row.current_version)
         if row is None or current is None:
             return None
         with self._lock:
-            known = region.by_id.get((account, key_id))
+            known = owner.by_id.get(key_id)
             if known is not None:
                 return known
-            key = Key(row)
-            key.current = Version(key, current)
+            key = self._made(row, current, None)
             if region.generation == generation:
-                region.by_id[account, key_id] = key
-                region.by_hbkid[current.hbkid] = key.current
+                self._keep(owner, key)
             return key
 
-    def _admit(self, region: RegionKeys, key: Key, row: VersionRow) -> Version:
-        with self._lock:
-            version = region.by_hbkid.get(row.hbkid)
-            if version is None:
-                version = region.by_hbkid[row.hbkid] = Version(key, row)
-            return version
+    @staticmethod
+    def _made(row: KeyRow, version: VersionRow, handle: int | None) -> Key:
+        key = Key(replace(row, current_version=version.hbkid))  # one copy of the id
+        key.current = Version(key, version, handle)
+        return key
+
+    @staticmethod
+    def _keep(owner: Scope, key: Key) -> None:
+        owner.by_id[key.row.key_id] = key
+        owner.keys.by_hbkid[key.current.hbkid] = key.current
 
     # --- after a commit --------------------------------------------------------------------------
 
     def add(self, row: KeyRow, version: VersionRow, handle: int | None) -> Key:
         """Take in a key that was just stored."""
-        region = self.scope(row.region, row.account).keys
-        key = Key(row)
-        key.current = Version(key, version, handle)
+        owner = self.scope(row.region, row.account)
+        key = self._made(row, version, handle)
         with self._lock:
-            region.by_id[row.account, row.key_id] = key
-            region.by_hbkid[version.hbkid] = key.current
+            self._keep(owner, key)
         return key
 
     def changed(self, key: Key, row: KeyRow) -> None:
-        """Take over a row that was just stored."""
+        """Take over a row that was just stored. `order` must be held since before the commit."""
         region = self.scope(row.region, row.account).keys
         with self._lock:
             region.generation += 1
             key.update(row)
+            # A call that began before another change may hold a Key that is not the cached one.
+            cached = region.by_id.get((row.account, row.key_id))
+            if cached is not None and cached is not key:
+                cached.update(row)
 
-    def forget(self, region_name: str, account: str, key_id: str) -> list[Version]:
+    def forget(self, region: str, account: str, key_id: str) -> list[Version]:
         """Drop a key that was just erased; gives the versions whose keys must leave the HSM."""
-        region = self.scope(region_name, account).keys
+        owner = self.scope(region, account)
         with self._lock:
-            region.generation += 1
-            key = region.by_id.pop((account, key_id), None)
-            self._forget_references(region)
+            owner.keys.generation += 1
+            for scope in self._scopes.values():
+                if scope.keys is owner.keys:
+                    scope.references.clear()
+            key = owner.by_id.pop(key_id, None)
             if key is None:
                 return []
             key.state = DELETED  # for calls that hold the key already
-            for hbkid in key.versions:
-                region.by_hbkid.pop(hbkid, None)
-            return list(key.versions.values())
+            gone = key.versions
+            for version in gone:
+                owner.keys.by_hbkid.pop(version.hbkid, None)
+            return gone
 
     def aliases_changed(self, region_name: str) -> None:
         """Forget which names stood for which keys."""
@@ -228,11 +292,6 @@ class Directory:
                     scope.keys.generation += 1
                     scope.references.clear()
 
-    def _forget_references(self, region: RegionKeys) -> None:
-        for scope in self._scopes.values():
-            if scope.keys is region:
-                scope.references.clear()
-
 
 def _unknown(scope: Scope, owner: str, missing: errors.KMSError) -> errors.KMSError:
     """In the caller's own account: not found. In another's: what a refusal would say too."""
@@ -240,7 +299,14 @@ def _unknown(scope: Scope, owner: str, missing: errors.KMSError) -> errors.KMSEr
 
 
 class ForeignResource(errors.KMSError):
-    """A resource of another account that does not exist: the pipeline refuses it as not allowed."""
+    """A resource of another account that does not exist: the pipeline refuses it as not allowed.
+
+    `action` is what the refusal names, by default the operation's; `first` are the needs that a
+    call on a resource that exists would have failed on before this one.
+    """
+
+    action: str | None = None
+    first: Sequence[Need] = ()
 
     def __init__(self, missing: errors.KMSError) -> None:
         super().__init__(missing.code, missing.message)

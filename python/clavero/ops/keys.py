@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from clavero.iam.decision import default_key_policy
-from clavero.keystores.native import Binding, NewMaterial, material_id, token_domain_key
+from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
 from clavero.model import errors
 from clavero.model.errors import KMSError
 from clavero.ops import states
@@ -68,11 +68,11 @@ def create_key(context: OpsContext, call: Call) -> Response:
     context.ensure_domain(scope.region)
     key_id = context.new_id()
     binding = Binding(scope.region, scope.account, key_id, _SYMMETRIC, _ENCRYPT_DECRYPT, "AWS_KMS")
-    made: NewMaterial | None = None
+    made: FreshMaterial | None = None
     try:
         with context.store.write() as tx:
             made = context.keystore.generate(binding)
-            hbkid = made.material.hbkid
+            hbkid = made.hbkid
             row = KeyRow(
                 region=scope.region,
                 account=scope.account,
@@ -105,10 +105,10 @@ def create_key(context: OpsContext, call: Call) -> Response:
                 tags.put(tx, scope.region, scope.account, key_id, given_tags)
     except BaseException:
         if made is not None:  # a key that was not stored does not stay in memory either
-            context.keystore.unload(made.material)
+            context.keystore.unload(made)
         raise
-    key = context.directory.add(row, version, made.material.handle)
-    call.resources = key.resources
+    key = context.directory.add(row, version, made.handle)
+    call.resources = (key.arn,)
     return {"KeyMetadata": describe(key)}
 
 
@@ -174,7 +174,7 @@ def list_keys(context: OpsContext, call: Call) -> Response:
     scope = call.scope
     limit = call.params.get("Limit", DEFAULT_PAGE)
     after = context.marker(call)
-    if call.params.get("ResourceOwners") not in (None, "SELF"):
+    if "OTHER_ACCOUNTS_VIA_RAM" in call.params.get("ResourceOwners", ()):
         raise not_built("ListKeys of keys that other accounts share")
     with context.store.read() as tx:
         ids, more = keys.page(tx, scope.region, scope.account, limit=limit, after=after)
@@ -192,18 +192,19 @@ def _change(context: OpsContext, call: Call, change: Any, *values: Any) -> KeyRo
     """Change one key's row, durably, then in memory; the row that the change found is not stale."""
     key = call.keys[0]
     named = (key.row.region, key.row.account, key.row.key_id)
-    with context.store.write() as tx:
-        before = keys.get(tx, *named)
-        if before is None:
-            raise errors.key_not_found(key.arn)
-        if not change(tx, *named, *values):
-            # Another call has changed the state since this one checked it.
-            context.directory.changed(key, before)
-            raise states.refusal(call.operation.name, key)
-        row = keys.get(tx, *named)
-        if row is None:
-            raise errors.key_not_found(key.arn)
-    context.directory.changed(key, row)
+    with context.directory.order:
+        with context.store.write() as tx:
+            before = keys.get(tx, *named)
+            if before is None:
+                raise errors.key_not_found(key.arn)
+            if not change(tx, *named, *values):
+                # Another call has changed the state since this one checked it.
+                context.directory.changed(key, before)
+                raise states.refusal(call.operation.name, key)
+            row = keys.get(tx, *named)
+            if row is None:
+                raise errors.key_not_found(key.arn)
+        context.directory.changed(key, row)
     return row
 
 

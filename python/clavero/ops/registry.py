@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from clavero.iam.decision import Resource
+from clavero.iam.decision import Principal, Resource
 from clavero.ops.call import Call, Response
 from clavero.ops.directory import Key
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Resolve: TypeAlias = "Callable[[OpsContext, Call], tuple[Key, ...]]"
 Run: TypeAlias = "Callable[[OpsContext, Call], Response]"
+_BY_ARN: Final = "on resource: "
 Needs: TypeAlias = "Callable[[Call], Sequence[Need]]"
 
 
@@ -28,15 +29,23 @@ class Need(NamedTuple):
     resource: Resource
     named: str
 
+    def as_named_to(self, principal: Principal) -> str:
+        """`named`, but for an ARN of another account: of that AWS does not say that it exists."""
+        if self.resource.account != principal.account and self.named.startswith(_BY_ARN):
+            return "on this resource"
+        return self.named
+
 
 class Handler:
     """One operation as the pipeline sees it.
 
     `action` is authorised on each key; `needs`, where given, says instead what is authorised.
-    `states` are the key states in which it runs, None where it is about no key.
+    `states` are the key states in which it runs, None where it is about no key. `computes` says
+    that running it changes nothing: a dry run then runs it too, and tells only after that that it
+    would have succeeded.
     """
 
-    __slots__ = ("action", "name", "named", "needs", "resolve", "run", "states")
+    __slots__ = ("action", "computes", "name", "named", "needs", "resolve", "run", "states")
 
     def __init__(
         self,
@@ -48,6 +57,7 @@ class Handler:
         needs: Needs | None = None,
         states: frozenset[str] | None = None,
         named: str = "on resource: {}",
+        computes: bool = False,
     ) -> None:
         self.name: Final = name
         self.run: Final = run
@@ -56,13 +66,14 @@ class Handler:
         self.needs: Final = needs
         self.states: Final = states
         self.named: Final = named
+        self.computes: Final = computes
 
 
 def account_wide(action: str) -> Needs:
     """An action that is on no resource: on everything of the caller's account."""
 
     def needs(call: Call) -> Sequence[Need]:
-        return (Need(action, Resource("*", call.scope.account), "on resource: *"),)
+        return (Need(action, NamedResource("*", call.scope.account), "on resource: *"),)
 
     return needs
 

@@ -93,7 +93,7 @@ _POLICY = update(keys).where(*_ONE).values(policy=bindparam("k_value"))
 _VERSION = update(keys).where(*_ONE).values(current_version=bindparam("k_value"))
 _SCHEDULE = (
     update(keys)
-    .where(*_ONE)
+    .where(*_ONE, keys.c.deletion_date.is_(None))
     .values(
         enabled=False,
         deletion_date=bindparam("k_value"),
@@ -194,7 +194,10 @@ def set_current_version(
 def schedule_deletion(
     tx: Connection, region: str, account: str, key_id: str, deletion_date: float, window_days: int
 ) -> bool:
-    """Disable the key and have it deleted at `deletion_date`, epoch seconds."""
+    """Disable the key and have it deleted at `deletion_date`, epoch seconds.
+
+    False when it does not exist or has such a date already.
+    """
     values = {**_named(region, account, key_id), "k_value": deletion_date, "k_window": window_days}
     return tx.execute(_SCHEDULE, values).rowcount == 1
 
