@@ -6,7 +6,8 @@
     client = kms.client()                # boto3's methods, answers and exceptions
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
     data_key = client.generate_data_key(KeyId=key_id, KeySpec="AES_256")
-    assert client.decrypt(CiphertextBlob=data_key["CiphertextBlob"])["Plaintext"] == data_key["Plaintext"]
+    opened = client.decrypt(CiphertextBlob=data_key["CiphertextBlob"])
+    assert opened["Plaintext"] == data_key["Plaintext"]
 
 Importing this module loads next to nothing; what a name needs is loaded when it is first used.
 """

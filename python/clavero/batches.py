@@ -1,4 +1,4 @@
-"""Results of batch calls: bytes in memory that Rust owns, shown as numpy arrays, Arrow arrays or single values."""
+"""Results of batch calls: bytes in memory that Rust owns, shown as numpy or Arrow or one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Wiped:
-    """Memory that can be wiped: by `wipe()`, at the end of a `with` block, and when it is dropped."""
+    """Memory that is wiped by `wipe()`, at the end of a `with` block, and when it is dropped."""
 
     def __init__(self, secret: NativeBuffer) -> None:
         self._secret = secret

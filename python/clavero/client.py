@@ -1,4 +1,4 @@
-"""The in-process client: boto3's method names, keyword arguments, answers and exceptions, without a socket."""
+"""The in-process client: boto3's methods, arguments, answers and exceptions, without a socket."""
 
 from __future__ import annotations
 

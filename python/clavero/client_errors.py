@@ -7,7 +7,7 @@ here is imported before a client needs it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from clavero.model import params
@@ -43,16 +43,17 @@ class ClientExceptions:
     """`client.exceptions`: ClientError, and a subclass of it for each exception of the model."""
 
     ClientError: type[Exception]
+    ParamValidationError: type[Any]  # takes `report=`
 
     def __init__(self) -> None:
         try:
             from botocore.exceptions import ClientError, ParamValidationError
         except ImportError:
             self.ClientError = PlainClientError
-            self._param_validation: Callable[..., Exception] = PlainParamValidationError
+            self.ParamValidationError = PlainParamValidationError
         else:
             self.ClientError = ClientError
-            self._param_validation = ParamValidationError
+            self.ParamValidationError = ParamValidationError
         self._by_code: dict[str, type[Exception]] = {}
         for name, (code, _status, _members) in EXCEPTIONS.items():
             modelled = type(name, (self.ClientError,), {"__module__": __name__, "__doc__": None})
@@ -82,7 +83,8 @@ class ClientExceptions:
 
     def parameters(self, report: str) -> Exception:
         """The exception that a boto3 client raises before it sends anything."""
-        return self._param_validation(report=report)
+        error: Exception = self.ParamValidationError(report=report)
+        return error
 
 
 @functools.cache

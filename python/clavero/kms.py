@@ -1,4 +1,4 @@
-"""KMS: a key service in this process. Opens the HSM and the store, wires the pipeline, gives clients."""
+"""KMS, a key service in this process: opens HSM and store, wires the pipeline, gives clients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from clavero import _native
 from clavero.audit.sinks import FileSink, MemorySink, Sink
@@ -140,7 +140,7 @@ class KMS:
         return sum(self._maintenance.rotate_domain_key(name) for name in regions)
 
     def evict_idle_keys(self) -> int:
-        """Put the keys out of memory that no operation used since the last time; gives their number."""
+        """Put the keys out of memory that were idle since the last time; gives their number."""
         return self._hsm.evict_idle_keys()
 
     def status(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class KMS:
         return self._sink.records()
 
     def seal(self) -> None:
-        """Wipe every key from memory now. Every later call is refused; opening again needs the root key."""
+        """Wipe every key from memory now. Later calls are refused; opening needs the root key."""
         self._service.stop("The KMS is sealed: its keys were wiped from memory. Open it again.")
         self._hsm.seal()
 
@@ -174,7 +174,7 @@ class KMS:
             self._sink.close()
             self._store.close()
 
-    def __enter__(self) -> KMS:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""What happens by the clock: due deletions, domain-key rotation with re-wrap, idle keys put out of memory."""
+"""What happens by the clock: due deletions, rotation of domain keys, eviction of idle keys."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from clavero.model import arn
 from clavero.model.errors import KMSError
 from clavero.ops.directory import Directory
 from clavero.store import domains, keys, versions
+from clavero.store.domains import DomainRow
 from clavero.store.engine import Store
 from clavero.store.errors import StoreError
-from clavero.store.domains import DomainRow
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Maintenance:
                 self._store_state(region, 1, self._hsm.create_domain(region, self._seconds()))
 
     def rotate_domain_key(self, region: str) -> int:
-        """Rotate the Region's domain key, re-wrap every token, retire the old keys; gives their number.
+        """Rotate the Region's domain key, re-wrap the tokens, retire the old keys; says how many.
 
         Safe to break off at any point: the next rotation goes on with the tokens that are left.
         """

@@ -1,4 +1,4 @@
-"""THE pipeline. Every call takes this way, once, in this order: validate, resolve, authorise, state, run, audit.
+"""THE pipeline: validate, resolve, authorise, state, run, audit. Every call takes it, once.
 
 There is no other way to an operation. One place authorises, one place turns unexpected failures
 into KMS's errors, one place writes the audit record; an answer leaves only after its record stands.

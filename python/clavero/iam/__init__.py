@@ -1,1 +1,1 @@
-"""Authorisation: pure functions from a request and the policies to a decision. No store, no HSM, no clock."""
+"""Authorisation: pure functions from a request to a decision. No store, no HSM, no clock."""

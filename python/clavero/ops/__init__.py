@@ -1,1 +1,1 @@
-"""The operations, one module per group, and what they share: the call, the key directory, key states, the registry."""
+"""The operations, one module per group, and what they share: call, directory, states, registry."""

@@ -137,7 +137,7 @@ def _of_ciphertexts(context: OpsContext, call: Call) -> tuple[Key, ...]:
 def _needs_of_decrypt(call: Call) -> Sequence[Need]:
     if "KeyId" in call.params:
         (key,) = call.keys
-        return (Need("kms:Decrypt", key.resource, f"on resource: {key.arn}"),)
+        return (Need("kms:Decrypt", key, f"on resource: {key.arn}"),)
     named = "on the resource associated with this ciphertext"
     return [Need("kms:Decrypt", key, named) for key in call.keys]
 

@@ -1,4 +1,4 @@
-"""What operations work with: the store, the key directory, the key store, and where new ids come from."""
+"""What operations work with: the store, the key directory, the key store, the source of ids."""
 
 from __future__ import annotations
 

@@ -69,14 +69,6 @@ def _version(
     return version
 
 
-def _held(context: OpsContext, key: Key, blob: bytes) -> Version:
-    """The version that resolution found."""
-    version = key.version(context.keystore.blob_key(blob))
-    if version is None:
-        raise errors.invalid_ciphertext()
-    return version
-
-
 def _refuse_unbuilt(call: Call) -> None:
     if "Recipient" in call.params:
         raise not_built("Recipient (attestation of Nitro enclaves)")

@@ -8,11 +8,12 @@ store takes the same time whatever it holds.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from clavero.iam.decision import Resource
 from clavero.keystores.native import Binding, Material, material_id
 from clavero.model import arn, errors
 from clavero.store import aliases, keys, versions
@@ -38,7 +39,8 @@ class Version(Material):
     def __init__(self, key: Key, row: VersionRow, handle: int | None = None) -> None:
         self.key = key
         self.hbkid = row.hbkid
-        self.material_id = row.material_id
+        # It follows from the HBKID; what an edited row says of it does not matter.
+        self.material_id = material_id(row.hbkid)
         self.handle = handle
 
     @property
@@ -156,7 +158,7 @@ class Directory:
     # --- finding ---------------------------------------------------------------------------------
 
     def resolve(self, scope: Scope, reference: str) -> Key:
-        """The key that a key id, key ARN, alias name or alias ARN names. Raises NotFoundException."""
+        """The key that a key id, key ARN, alias name or alias ARN names, or NotFoundException."""
         key = scope.by_id.get(reference) or scope.references.get(reference)
         return key if key is not None else self._look_up(scope, reference)
 
@@ -224,8 +226,13 @@ class Directory:
         with self._store.read() as tx:
             row = keys.get(tx, owner.region, owner.account, key_id)
             current = None if row is None else versions.get(tx, region.name, row.current_version)
-        if row is None or current is None:
+        if row is None:
             return None
+        if current is None or (current.account, current.key_id) != (owner.account, key_id):
+            raise StoreError(
+                f"The key {key_id} has no key material in the store: its rows were changed. "
+                "Restore the store from a backup."
+            )
         with self._lock:
             known = owner.by_id.get(key_id)
             if known is not None:
@@ -253,17 +260,20 @@ class Directory:
         owner = self.scope(row.region, row.account)
         key = self._made(row, version, handle)
         with self._lock:
+            known = owner.by_id.get(row.key_id)
+            if known is not None:  # another call found the row between its commit and now
+                return known
             self._keep(owner, key)
         return key
 
     def changed(self, key: Key, row: KeyRow) -> None:
         """Take over a row that was just stored. `order` must be held since before the commit."""
-        region = self.scope(row.region, row.account).keys
+        owner = self.scope(row.region, row.account)
         with self._lock:
-            region.generation += 1
+            owner.keys.generation += 1
             key.update(row)
             # A call that began before another change may hold a Key that is not the cached one.
-            cached = region.by_id.get((row.account, row.key_id))
+            cached = owner.by_id.get(row.key_id)
             if cached is not None and cached is not key:
                 cached.update(row)
 

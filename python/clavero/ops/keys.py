@@ -1,4 +1,4 @@
-"""Keys: CreateKey, DescribeKey, ListKeys, EnableKey, DisableKey, UpdateKeyDescription, ScheduleKeyDeletion, CancelKeyDeletion."""
+"""Keys: they are created, described, listed, enabled and disabled, and their deletion scheduled."""
 
 from __future__ import annotations
 

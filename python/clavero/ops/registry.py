@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from clavero.iam.decision import Principal, Resource
+from clavero.iam.decision import NamedResource, Principal, Resource
 from clavero.ops.call import Call, Response
 from clavero.ops.directory import Key
 

@@ -1,7 +1,8 @@
 """Which operation is allowed in which key state: one table.
 
-Source: AWS KMS Developer Guide, "Key states of AWS KMS keys", key state table. The states Creating,
-Updating, PendingImport, PendingReplicaDeletion and Unavailable come with the features that have them.
+Source: AWS KMS Developer Guide, "Key states of AWS KMS keys", key state table. The states
+Creating, Updating, PendingImport, PendingReplicaDeletion and Unavailable come with the features
+that have them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,28 @@
+"""The bench's fixtures, and its table at the end of a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the bench's own modules stand beside this file
+
+from measuring import LEDGER, Ledger
+
+
+@pytest.fixture(scope="session")
+def ledger() -> Ledger:
+    """The table of this run."""
+    return LEDGER
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table; a budget that is missed is marked, not failed: the machine is shared."""
+    if not LEDGER.lines:
+        return
+    terminalreporter.section("ratios and budgets")
+    for line in LEDGER.lines:
+        mark = "met   " if line.met else "MISSED"
+        terminalreporter.write_line(f"{mark} {line.what:<58} {line.figure}   budget {line.budget}")
