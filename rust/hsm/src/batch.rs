@@ -4,6 +4,8 @@
 //! batch, so no (key, IV) pair repeats.
 
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::blob::{Blob, MAX_PLAINTEXT_LEN, blob_len};
 use crate::context::EncryptionContext;
@@ -11,8 +13,9 @@ use crate::crypto::aead::Context;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, Inner, open_inner};
 use crate::keytable::KeyHandle;
+use crate::memory;
 use crate::message::{MAX_DATA_KEY_LEN, check_plaintext};
-use crate::rng::fill_random;
+use crate::rng::Drbg;
 use crate::sealed::{Header, Label, Scratch, split_output};
 
 /// The most messages of one batch. Far below GCM's 2^32 messages a key; it bounds the memory of one call.
@@ -55,19 +58,22 @@ impl Hsm {
         if !plaintext.len().is_multiple_of(size) || Some(out.len()) != count.checked_mul(blob_len(size)) {
             return Err(Error::Limit("the buffers do not fit the number and size of the data keys".into()));
         }
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
-        let per_thread = share(count, threads);
-        let result = self.with_scratch(|scratch| {
-            let header = derive_batch(inner, scratch, handle)?;
-            let cipher = scratch.context();
-            let chunks = plaintext.chunks_mut(per_thread * size).zip(out.chunks_mut(per_thread * blob_len(size)));
-            let jobs = chunks.enumerate().map(|(chunk, (plaintext, out))| {
-                let mut sealer = Sealer::new(cipher, header, context, chunk * per_thread);
-                move || sealer.generate(size, plaintext, out)
-            });
-            in_parallel(jobs)
-        });
+        let result = (|| {
+            let guard = self.read()?;
+            let inner = open_inner(&guard)?;
+            let per_thread = share(count, threads);
+            self.with_scratch(|scratch| {
+                let header = derive_batch(inner, scratch, handle)?;
+                let cipher = scratch.context();
+                let chunks = plaintext.chunks_mut(per_thread * size).zip(out.chunks_mut(per_thread * blob_len(size)));
+                let jobs = chunks.enumerate().map(|(chunk, (plaintext, out))| {
+                    let mut sealer = Sealer::new(cipher, header, context, chunk * per_thread);
+                    let drbg = Drbg::seeded();
+                    move || sealer.generate(drbg?, size, plaintext, out)
+                });
+                in_parallel(jobs)
+            })
+        })();
         if result.is_err() {
             plaintext.fill(0);
             out.fill(0);
@@ -126,18 +132,20 @@ impl Hsm {
         if out.len() != total {
             return Err(Error::Limit(format!("the output buffer must have {total} bytes, not {}", out.len())).into());
         }
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
-        let per_thread = share(blobs.len(), threads);
-        let mut rest = &mut *out;
-        let jobs = blobs.chunks(per_thread).enumerate().map(|(chunk, blobs)| {
-            let len = blobs.iter().map(|(_, blob)| blob.plaintext_len()).sum();
-            let (out, after) = std::mem::take(&mut rest).split_at_mut(len);
-            rest = after;
-            let context = context.duplicate();
-            move || self.open_each(inner, context, blobs, out, chunk * per_thread)
-        });
-        let result = in_parallel(jobs);
+        let result = (|| {
+            let guard = self.read()?;
+            let inner = open_inner(&guard)?;
+            let per_thread = share(blobs.len(), threads);
+            let mut rest = &mut *out;
+            let jobs = blobs.chunks(per_thread).enumerate().map(|(chunk, blobs)| {
+                let len = blobs.iter().map(|(_, blob)| blob.plaintext_len()).sum();
+                let (out, after) = std::mem::take(&mut rest).split_at_mut(len);
+                rest = after;
+                let context = context.duplicate();
+                move || self.open_each(inner, context, blobs, out, chunk * per_thread)
+            });
+            in_parallel(jobs)
+        })();
         if result.is_err() {
             out.fill(0);
         }
@@ -161,6 +169,9 @@ impl Hsm {
                 rest = after;
                 let parts = &blob.parts;
                 let opened = (|| {
+                    if memory::wiping_started() {
+                        return Err(Error::Sealed);
+                    }
                     if derived != Some((*handle, parts.nonce())) || inner.keys.hbkid(*handle)? != parts.key_id() {
                         derived = None;
                         inner.derive_for_opening(scratch, *handle, parts)?;
@@ -193,11 +204,11 @@ impl<'a> Sealer<'a> {
         Sealer { cipher, header, context: context.duplicate(), number: first as u64 }
     }
 
-    fn generate(&mut self, size: usize, plaintext: &mut [u8], out: &mut [u8]) -> Result<()> {
+    fn generate(&mut self, mut drbg: Drbg, size: usize, plaintext: &mut [u8], out: &mut [u8]) -> Result<()> {
         let per_block = (RANDOM_BLOCK / size).max(1);
         let blocks = plaintext.chunks_mut(per_block * size).zip(out.chunks_mut(per_block * blob_len(size)));
         for (plaintext, out) in blocks {
-            fill_random(plaintext)?;
+            drbg.fill(plaintext)?;
             for (key, blob) in plaintext.chunks_exact(size).zip(out.chunks_exact_mut(blob_len(size))) {
                 self.seal_next(key, blob)?;
             }
@@ -217,6 +228,9 @@ impl<'a> Sealer<'a> {
 
     #[inline]
     fn seal_next(&mut self, plaintext: &[u8], blob: &mut [u8]) -> Result<()> {
+        if memory::wiping_started() {
+            return Err(Error::Sealed); // the end of the process waits for us
+        }
         let iv = Header::numbered_iv(self.number);
         self.number += 1;
         self.header.set_iv(&iv);
@@ -258,12 +272,50 @@ where
     }
     std::thread::scope(|scope| {
         let rest = jobs.split_off(1);
-        let running: Vec<_> = rest.into_iter().map(|job| scope.spawn(job)).collect();
+        let running: Vec<_> = rest.into_iter().map(|job| Worker::start(scope, job)).collect();
         let mut result = jobs.pop().map_or(Ok(()), |job| job());
-        for thread in running {
-            let done = thread.join().unwrap_or_else(|_| Err(Error::Internal("a batch thread").into()));
-            result = result.and(done);
+        for worker in running {
+            result = result.and(worker.finish());
         }
         result
     })
+}
+
+/// A job on a thread of its own, or, where the system gives no more threads, waiting for this one.
+enum Worker<'scope, J, E> {
+    Thread(ScopedJoinHandle<'scope, Outcome<E>>),
+    Here(Arc<Mutex<Option<J>>>),
+}
+
+type Outcome<E> = std::result::Result<(), E>;
+
+impl<'scope, J, E> Worker<'scope, J, E>
+where
+    J: FnOnce() -> Outcome<E> + Send + 'scope,
+    E: From<Error> + Send + 'scope,
+{
+    fn start(scope: &'scope Scope<'scope, '_>, job: J) -> Self {
+        let job = Arc::new(Mutex::new(Some(job)));
+        let theirs = Arc::clone(&job);
+        match std::thread::Builder::new().spawn_scoped(scope, move || run_once(&theirs)) {
+            Ok(thread) => Worker::Thread(thread),
+            Err(_) => Worker::Here(job),
+        }
+    }
+
+    fn finish(self) -> Outcome<E> {
+        match self {
+            Worker::Thread(thread) => thread.join().unwrap_or_else(|_| Err(Error::Internal("a batch thread").into())),
+            Worker::Here(job) => run_once(&job),
+        }
+    }
+}
+
+fn run_once<J, E>(job: &Mutex<Option<J>>) -> Outcome<E>
+where
+    J: FnOnce() -> Outcome<E>,
+    E: From<Error>,
+{
+    let taken = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+    taken.map_or_else(|| Err(Error::Internal("a batch thread").into()), |job| job())
 }

@@ -191,7 +191,10 @@ impl DomainState {
             })
         };
         let mut keys = Vec::with_capacity(count);
-        for entry in entries.chunks_exact(ENTRY_LEN) {
+        for (index, entry) in entries.chunks_exact(ENTRY_LEN).enumerate() {
+            if entry[16] != u8::from(index + 1 == count) {
+                return Ok(None); // exactly the last key is the active one
+            }
             let (Some(id), Some(created)) = (entry.first_chunk::<16>(), entry[17..].first_chunk::<8>()) else {
                 return Ok(None);
             };

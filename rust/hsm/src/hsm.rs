@@ -10,7 +10,7 @@ use crate::keytable::{KeyHandle, KeyTable};
 use crate::memory::{self, Arena, Guarded, MemoryPolicy, ProcessMemory, Secret};
 use crate::rng::fill_random;
 use crate::sealed::{Label, Parts, Scratch, open_scratch, push_field, seal_scratch};
-use crate::token::{self, Hbkid, KeyBinding};
+use crate::token::{self, BACKING_KEY_LEN, Hbkid, KeyBinding};
 use crate::{rng, selftest};
 
 /// Where the root key comes from. Implementations do the I/O; the HSM gives them protected memory to write to.
@@ -34,8 +34,6 @@ pub(crate) struct Inner {
     root: RootSeal,
     domains: BTreeMap<String, Domain>,
     pub(crate) keys: KeyTable,
-    /// A key that opens nothing: what an unknown HBKID is "opened" with, so that it costs the same.
-    pub(crate) decoy: KeyHandle,
 }
 
 /// What an operator may see of an HSM.
@@ -56,12 +54,10 @@ impl Hsm {
         selftest::ensure_passed()?;
         let arena = memory.arena();
         let root_key: Secret<32> = Secret::new_with(arena, |bytes| provider.root_key(create, bytes))?;
+        let Some(_passage) = memory::OPERATIONS.try_enter() else { return Err(Error::Sealed) };
         let root = derive_root_seal(arena, &root_key)?;
         drop(root_key);
-        let mut keys = KeyTable::new(arena)?;
-        let decoy_key: Secret<32> = Secret::new_with(arena, |bytes| fill_random(bytes))?;
-        let decoy = keys.insert([0; 16], decoy_key.expose_secret())?;
-        let inner = Inner { root, domains: BTreeMap::new(), keys, decoy };
+        let inner = Inner { root, domains: BTreeMap::new(), keys: KeyTable::new(arena)? };
         Ok(Hsm { memory, inner: RwLock::new(Some(inner)), scratch: Mutex::new(Vec::new()) })
     }
 
@@ -79,7 +75,7 @@ impl Hsm {
         let inner = open_inner(&inner)?;
         Ok(HsmStatus {
             memory: self.memory.status(),
-            loaded_keys: inner.keys.len() - 1, // the decoy is nobody's key
+            loaded_keys: inner.keys.len(),
             domains: inner
                 .domains
                 .iter()
@@ -111,6 +107,7 @@ impl Hsm {
     /// Runs `operation` with scratch memory that is wiped after it, also when it fails.
     #[inline]
     pub(crate) fn with_scratch<T>(&self, operation: impl FnOnce(&mut Scratch) -> Result<T>) -> Result<T> {
+        let Some(_passage) = memory::OPERATIONS.try_enter() else { return Err(Error::Sealed) };
         let kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut lease = ScratchLease {
             hsm: self,
@@ -227,9 +224,9 @@ impl Hsm {
         let mut hbkid = [0; 16];
         fill_random(&mut hbkid)?;
         self.with_scratch(|scratch| {
-            fill(&mut scratch.plaintext[..32])?;
-            let token = token::seal(scratch, 32, inner.state(binding.region)?.active_key(), &hbkid, binding)?;
-            let handle = inner.keys.insert(hbkid, &scratch.plaintext[..32])?;
+            fill(&mut scratch.plaintext[..BACKING_KEY_LEN])?;
+            let token = token::seal(scratch, BACKING_KEY_LEN, inner.state(binding.region)?.active_key(), &hbkid, binding)?;
+            let handle = inner.keys.insert(hbkid, &scratch.plaintext[..BACKING_KEY_LEN])?;
             Ok((hbkid, token, handle))
         })
     }
@@ -258,9 +255,7 @@ impl Hsm {
     pub fn unload_key(&self, handle: KeyHandle) -> Result<()> {
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
-        if handle != inner.decoy {
-            inner.keys.remove(handle);
-        }
+        inner.keys.remove(handle);
         Ok(())
     }
 
@@ -268,8 +263,7 @@ impl Hsm {
     pub fn evict_idle_keys(&self) -> Result<usize> {
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
-        let decoy = inner.decoy;
-        let evicted = inner.keys.sweep(decoy);
+        let evicted = inner.keys.sweep();
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(evicted)
     }

@@ -54,6 +54,8 @@ struct Slot {
 pub(crate) struct KeyTable {
     shield: Aes256Gcm,
     next_iv: AtomicU64,
+    /// A key that opens nothing: what an unknown HBKID is "opened" with, so that it costs the same. No handle names it.
+    decoy: Entry,
     slots: Vec<Slot>,
     free: Vec<usize>,
     loaded: usize,
@@ -63,7 +65,10 @@ impl KeyTable {
     pub(crate) fn new(arena: &'static Arena) -> Result<KeyTable> {
         let key: Secret<32> = Secret::new_with(arena, |bytes| fill_random(bytes))?;
         let shield = Aes256Gcm::new(arena, key.expose_secret())?;
-        Ok(KeyTable { shield, next_iv: AtomicU64::new(0), slots: Vec::new(), free: Vec::new(), loaded: 0 })
+        let next_iv = AtomicU64::new(0);
+        let decoy_key: Secret<32> = Secret::new_with(arena, |bytes| fill_random(bytes))?;
+        let decoy = shielded(&shield, &next_iv, [0; 16], decoy_key.expose_secret())?;
+        Ok(KeyTable { shield, next_iv, decoy, slots: Vec::new(), free: Vec::new(), loaded: 0 })
     }
 
     /// How many keys are loaded.
@@ -73,11 +78,7 @@ impl KeyTable {
 
     /// Shields `key` (which stands in protected memory) and gives its handle.
     pub(crate) fn insert(&mut self, hbkid: Hbkid, key: &[u8]) -> Result<KeyHandle> {
-        let iv = self.next_iv.fetch_add(1, Ordering::Relaxed); // 2^64 loads: never repeats in a boot
-        let mut sealed = vec![0; key.len()].into_boxed_slice();
-        let mut tag = [0; 16];
-        self.shield.seal(&shield_iv(iv), &hbkid, key, &mut sealed, &mut tag)?;
-        let entry = Entry { hbkid, iv, sealed, tag, used: AtomicBool::new(true) };
+        let entry = shielded(&self.shield, &self.next_iv, hbkid, key)?;
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -96,15 +97,25 @@ impl KeyTable {
     #[inline]
     pub(crate) fn unshield(&self, handle: KeyHandle, out: &mut [u8]) -> Result<(usize, &Hbkid)> {
         let entry = self.entry(handle)?;
+        let len = self.open(entry, out)?;
+        if !entry.used.load(Ordering::Relaxed) {
+            entry.used.store(true, Ordering::Relaxed);
+        }
+        Ok((len, &entry.hbkid))
+    }
+
+    /// Opens the decoy as [`unshield`](Self::unshield) opens a key; gives its length.
+    pub(crate) fn unshield_decoy(&self, out: &mut [u8]) -> Result<usize> {
+        self.open(&self.decoy, out)
+    }
+
+    fn open(&self, entry: &Entry, out: &mut [u8]) -> Result<usize> {
         let len = entry.sealed.len();
         let out = out.get_mut(..len).ok_or(Error::Internal("a key length"))?;
         self.shield
             .open(&shield_iv(entry.iv), &entry.hbkid, &entry.sealed, &entry.tag, out)
             .map_err(|_| Error::Internal("the shield: a loaded key was changed in memory"))?;
-        if !entry.used.load(Ordering::Relaxed) {
-            entry.used.store(true, Ordering::Relaxed);
-        }
-        Ok((len, &entry.hbkid))
+        Ok(len)
     }
 
     /// The backing key that a handle names.
@@ -128,14 +139,14 @@ impl KeyTable {
     }
 
     /// Forgets every key that nothing used since the sweep before; gives their number.
-    pub(crate) fn sweep(&mut self, keep: KeyHandle) -> usize {
+    pub(crate) fn sweep(&mut self) -> usize {
         let mut evicted = 0;
         for index in 0..self.slots.len() {
             let idle = match &self.slots[index].entry {
                 Some(entry) => !entry.used.swap(false, Ordering::Relaxed),
                 None => false,
             };
-            if idle && index != keep.split().0 {
+            if idle {
                 self.clear(index);
                 evicted += 1;
             }
@@ -153,6 +164,14 @@ impl KeyTable {
             }
         }
     }
+}
+
+fn shielded(shield: &Aes256Gcm, next_iv: &AtomicU64, hbkid: Hbkid, key: &[u8]) -> Result<Entry> {
+    let iv = next_iv.fetch_add(1, Ordering::Relaxed); // 2^64 loads: never repeats in a boot
+    let mut sealed = vec![0; key.len()].into_boxed_slice();
+    let mut tag = [0; 16];
+    shield.seal(&shield_iv(iv), &hbkid, key, &mut sealed, &mut tag)?;
+    Ok(Entry { hbkid, iv, sealed, tag, used: AtomicBool::new(true) })
 }
 
 fn shield_iv(number: u64) -> [u8; 12] {

@@ -28,12 +28,18 @@ impl Hsm {
     /// A blob of another key, a bad tag and a wrong context are one error.
     pub fn decrypt(&self, handle: KeyHandle, context: &mut EncryptionContext, blob: &Blob<'_>, out: &mut [u8]) -> Result<()> {
         check_output(out.len(), blob.plaintext_len())?;
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
-        self.with_scratch(|scratch| {
-            inner.derive_for_opening(scratch, handle, &blob.parts)?;
-            open_into(scratch, &blob.parts, context, out)
-        })
+        let result = (|| {
+            let guard = self.read()?;
+            let inner = open_inner(&guard)?;
+            self.with_scratch(|scratch| {
+                inner.derive_for_opening(scratch, handle, &blob.parts)?;
+                open_into(scratch, &blob.parts, context, out)
+            })
+        })();
+        if result.is_err() {
+            out.fill(0); // also where the process began to wipe its keys after the tag was found right
+        }
+        result
     }
 
     /// The work of opening a blob whose HBKID no stored key has, and its answer: [`Error::InvalidCiphertext`], always.
@@ -41,7 +47,7 @@ impl Hsm {
         let guard = self.read()?;
         let inner = open_inner(&guard)?;
         self.with_scratch(|scratch| {
-            let (len, _) = inner.keys.unshield(inner.decoy, &mut scratch.key)?;
+            let len = inner.keys.unshield_decoy(&mut scratch.key)?;
             scratch.derive(len, Label::Message, blob.hbkid(), blob.nonce())?;
             let (cipher, plaintext) = scratch.context_and_plaintext();
             let room = plaintext.get_mut(..blob.plaintext_len()).ok_or(Error::InvalidCiphertext)?;
@@ -86,13 +92,15 @@ impl Hsm {
     ) -> Result<()> {
         check_plaintext(plaintext.len(), MAX_DATA_KEY_LEN)?;
         check_output(out.len(), blob_len(plaintext.len()))?;
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
-        let result = self.with_scratch(|scratch| {
-            let header = inner.derive_for_sealing(scratch, handle)?;
-            fill_random(plaintext)?;
-            seal_into(scratch, &header, context, plaintext, out)
-        });
+        let result = (|| {
+            let guard = self.read()?;
+            let inner = open_inner(&guard)?;
+            self.with_scratch(|scratch| {
+                let header = inner.derive_for_sealing(scratch, handle)?;
+                fill_random(plaintext)?;
+                seal_into(scratch, &header, context, plaintext, out)
+            })
+        })();
         if result.is_err() {
             plaintext.fill(0);
         }

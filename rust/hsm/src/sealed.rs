@@ -55,18 +55,23 @@ pub(crate) struct Header([u8; HEADER_LEN]);
 impl Header {
     /// A header with a fresh N and a fresh IV.
     pub(crate) fn fresh(key_id: &[u8; 16]) -> Result<Header> {
-        let mut header = Header::numbered(key_id)?;
-        fill_random(&mut header.0[IV])?;
+        let mut header = Header::blank(key_id);
+        fill_random(&mut header.0[NONCE.start..IV.end])?; // one draw: a call of the DRBG costs more than its bytes
         Ok(header)
     }
 
     /// A header with a fresh N and the IV zero, to be numbered.
     pub(crate) fn numbered(key_id: &[u8; 16]) -> Result<Header> {
+        let mut header = Header::blank(key_id);
+        fill_random(&mut header.0[NONCE])?;
+        Ok(header)
+    }
+
+    fn blank(key_id: &[u8; 16]) -> Header {
         let mut bytes = [0; HEADER_LEN];
         bytes[..4].copy_from_slice(&PREFIX);
         bytes[KEY_ID].copy_from_slice(key_id);
-        fill_random(&mut bytes[NONCE])?;
-        Ok(Header(bytes))
+        Header(bytes)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; HEADER_LEN] {

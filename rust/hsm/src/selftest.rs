@@ -50,7 +50,7 @@ pub fn ensure_passed() -> Result<()> {
 
 #[cold]
 fn run() -> Result<()> {
-    let _guard = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _guard = memory::lock_across_fork(&RUNNING)?;
     match STATE.load(Ordering::Acquire) {
         PASSED => return Ok(()),
         UNTESTED => {}

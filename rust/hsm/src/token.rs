@@ -11,6 +11,9 @@ use crate::sealed::{Label, Parts, Scratch, open_scratch, push_field, seal_scratc
 /// The id of a backing key (one version of a KMS key): 128 random bits.
 pub type Hbkid = [u8; 16];
 
+/// Bytes of a backing key.
+pub(crate) const BACKING_KEY_LEN: usize = 32;
+
 /// Whose key a token holds, and what for. Every field is authenticated.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyBinding<'a> {
@@ -65,7 +68,8 @@ pub(crate) fn seal(
     seal_scratch(scratch, len, domain_key.1.expose_secret(), domain_key.0, Label::Token, &binding.aad(hbkid)?)
 }
 
-/// Opens a token into `scratch.plaintext`; gives the key's length.
+/// Opens a token into `scratch.plaintext`; gives the key's length. Every backing key of today's specs has 32 bytes: a token of
+/// another length was sealed by another program.
 pub(crate) fn open(
     scratch: &mut Scratch,
     parts: &Parts<'_>,
@@ -73,6 +77,9 @@ pub(crate) fn open(
     hbkid: &Hbkid,
     binding: &KeyBinding<'_>,
 ) -> Result<usize> {
+    if parts.ciphertext.len() != BACKING_KEY_LEN {
+        return Err(Error::InvalidToken);
+    }
     open_scratch(scratch, parts, domain_key.expose_secret(), Label::Token, &binding.aad(hbkid)?)
         .map_err(|error| if error == Error::InvalidCiphertext { Error::InvalidToken } else { error })
 }

@@ -48,13 +48,13 @@ struct Inner {
 unsafe impl Send for Inner {}
 
 impl Arena {
-    pub(super) fn new(policy: MemoryPolicy) -> Result<Arena> {
-        let region = first_region(policy)?;
+    pub(super) fn new(region: Region) -> Result<Arena> {
         let level = region.level();
-        exit::wipe_on_exit(region.data(), region.len())?;
+        let fence = Fence::new()?;
+        exit::wipe_on_exit(region.data(), region.len())?; // last: from here on the region must stay mapped
         let mapped = AtomicUsize::new(region.len());
         let inner = Inner { regions: vec![region], carved: 0, free: Default::default() };
-        Ok(Arena { inner: Mutex::new(inner), fence: Fence::new()?, level, mapped })
+        Ok(Arena { inner: Mutex::new(inner), fence, level, mapped })
     }
 
     pub(super) fn level(&self) -> Level {
@@ -99,7 +99,8 @@ impl Arena {
     }
 }
 
-fn first_region(policy: MemoryPolicy) -> Result<Region> {
+/// The first mapping, at the best level that this machine and `policy` allow.
+pub(super) fn first_region(policy: MemoryPolicy) -> Result<Region> {
     let mut reasons = String::new();
     let mut levels = vec![Level::SecretMemory, Level::Locked];
     #[cfg(feature = "test-door")]

@@ -4,7 +4,9 @@
 use std::ptr::NonNull;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use super::fork::Gate;
 use crate::error::{Error, Result};
 
 /// How many arena mappings a process can have: 64 of 256 KiB are 16 MiB, twice the usual `RLIMIT_MEMLOCK`.
@@ -20,6 +22,10 @@ struct Entry {
 static REGIONS: [Entry; MAX_REGIONS] =
     [const { Entry { start: AtomicPtr::new(std::ptr::null_mut()), len: AtomicUsize::new(0), pid: AtomicUsize::new(0) } };
         MAX_REGIONS];
+/// How long the end of the process waits for running operations. They take microseconds; batches look at WIPING at every message.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Who is computing with keys.
+pub(crate) static OPERATIONS: Gate = Gate::new();
 static WIPING: AtomicBool = AtomicBool::new(false);
 
 /// True from the moment that the process began to wipe its keys for its end.
@@ -57,6 +63,11 @@ fn own_pid() -> usize {
 fn wipe_all() {
     WIPING.store(true, Ordering::SeqCst);
     let pid = own_pid();
+    if !REGIONS.iter().any(|entry| entry.pid.load(Ordering::Acquire) == pid) {
+        return; // a forked child that opened no HSM of its own
+    }
+    // A context that is wiped under a running operation would send it through null function pointers.
+    OPERATIONS.close_for_good(PATIENCE);
     for entry in &REGIONS {
         let start = entry.start.load(Ordering::Acquire);
         if start.is_null() || entry.pid.load(Ordering::Acquire) != pid {

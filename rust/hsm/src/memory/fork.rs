@@ -1,8 +1,8 @@
-//! Knowing that this process is a forked child: one page that the kernel clears on fork.
+//! Forks: knowing that this process is a forked child (one page that the kernel clears), and leaving no lock held across a fork.
 #![allow(unsafe_code)] // a volatile read of our own page, and pthread_atfork
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Fence {
 }
 
 /// Takes `lock`, but gives up with [`Error::Forked`] instead of waiting for a holder that a fork left behind.
-pub(super) fn lock_across_fork(lock: &Mutex<()>) -> Result<MutexGuard<'_, ()>> {
+pub(crate) fn lock_across_fork(lock: &Mutex<()>) -> Result<MutexGuard<'_, ()>> {
     let give_up = Instant::now() + Duration::from_secs(30);
     loop {
         match lock.try_lock() {
@@ -76,6 +76,114 @@ impl ForkLock {
     pub(super) fn release(&self) {
         self.held.store(false, Ordering::Release);
     }
+}
+
+/// Lets many threads through at once, and nobody while it is closed. Each thread counts in a shard of its own cache line, so that
+/// threads do not slow each other down (about 10 ns a passage).
+pub(crate) struct Gate {
+    shards: [Shard; GATE_SHARDS],
+    closed: AtomicBool,
+    closing: ForkLock,
+}
+
+const GATE_SHARDS: usize = 16;
+
+#[repr(align(128))]
+struct Shard(AtomicUsize);
+
+/// A passage through a [`Gate`]; over when dropped.
+pub(crate) struct Passage<'a>(&'a AtomicUsize);
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Gate {
+    pub(crate) const fn new() -> Gate {
+        Gate {
+            shards: [const { Shard(AtomicUsize::new(0)) }; GATE_SHARDS],
+            closed: AtomicBool::new(false),
+            closing: ForkLock::new(),
+        }
+    }
+
+    /// Passes, or None while the gate is closed.
+    #[inline]
+    pub(crate) fn try_enter(&self) -> Option<Passage<'_>> {
+        thread_local! {
+            static SHARD: usize = {
+                static NEXT: AtomicUsize = AtomicUsize::new(0);
+                NEXT.fetch_add(1, Ordering::Relaxed) % GATE_SHARDS
+            };
+        }
+        // A thread that is being torn down has no thread-locals any more, but may still wipe and draw.
+        let count = &self.shards[SHARD.try_with(|shard| *shard).unwrap_or(0)].0;
+        // Counted first, looked second, both sequentially consistent: either the closer sees the count, or we see it closed.
+        count.fetch_add(1, Ordering::SeqCst);
+        let passage = Passage(count);
+        if self.closed.load(Ordering::SeqCst) { None } else { Some(passage) }
+    }
+
+    /// Passes, after waiting for an open gate.
+    #[inline]
+    pub(crate) fn enter(&self) -> Passage<'_> {
+        loop {
+            match self.try_enter() {
+                Some(passage) => return passage,
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Closes, and waits until nobody is inside. Undo with [`reopen`](Self::reopen).
+    fn close(&self) {
+        self.closing.acquire();
+        self.closed.store(true, Ordering::SeqCst);
+        while !self.is_empty() {
+            std::thread::yield_now();
+        }
+    }
+
+    fn reopen(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+        self.closing.release();
+    }
+
+    /// Closes for good, and waits until nobody is inside, but not longer than `patience`. Safe in a signal handler: atomics, the
+    /// clock and a yield only. (A thread that was interrupted inside never leaves: hence the bound.)
+    pub(super) fn close_for_good(&self, patience: Duration) {
+        self.closed.store(true, Ordering::SeqCst);
+        let give_up = Instant::now() + patience;
+        while !self.is_empty() && Instant::now() < give_up {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Forgets who was inside: in a forked child, where those threads do not exist.
+    pub(super) fn reset(&self) {
+        for shard in &self.shards {
+            shard.0.store(0, Ordering::SeqCst);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.0.load(Ordering::SeqCst) == 0)
+    }
+}
+
+/// Around every call that takes a lock inside libcrypto, which today means: its random generator. No fork happens while someone is
+/// inside, because the child's exit handlers (AWS-LC clears every thread's DRBG state under its lock) would wait for ever for a
+/// thread that does not exist there.
+pub(crate) static LIBCRYPTO_LOCKS: Gate = Gate::new();
+
+pub(super) fn close_libcrypto() {
+    LIBCRYPTO_LOCKS.close();
+}
+
+pub(super) fn reopen_libcrypto() {
+    LIBCRYPTO_LOCKS.reopen();
 }
 
 /// Has `prepare` called before each fork and `release` after it, in parent and child.

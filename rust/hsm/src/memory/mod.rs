@@ -17,7 +17,9 @@ mod region;
 mod secret;
 
 pub use arena::{Arena, Guarded, Zeroable};
+pub(crate) use exit::OPERATIONS;
 pub use exit::wiping_started;
+pub(crate) use fork::{LIBCRYPTO_LOCKS, lock_across_fork};
 pub use region::Level;
 pub use secret::Secret;
 
@@ -66,9 +68,12 @@ pub fn open(policy: MemoryPolicy) -> Result<&'static ProcessMemory> {
     if let Some(memory) = current().filter(|memory| memory.is_ours()) {
         return memory.checked(policy);
     }
-    pool::install()?;
+    // The arena's pages first: where little can be locked, they come before libcrypto's pool, which makes do with less.
+    let pages = arena::first_region(policy)?;
+    pool::install(policy)?;
     let fence = fork::Fence::new()?;
-    let arena = Arena::new(policy)?;
+    let arena = Arena::new(pages)?;
+    exit::OPERATIONS.reset(); // in a forked child: the parent's operations do not run here
     // Leaked on purpose: handles into the arena live as long as the process, and a child must never touch the parent's.
     let memory: &'static ProcessMemory = Box::leak(Box::new(ProcessMemory { arena, fence }));
     CURRENT.store(std::ptr::from_ref(memory).cast_mut(), Ordering::Release);

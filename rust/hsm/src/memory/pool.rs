@@ -9,7 +9,8 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::fork::{ForkLock, around_fork};
+use super::MemoryPolicy;
+use super::fork::{ForkLock, around_fork, close_libcrypto, reopen_libcrypto};
 use super::region::{Level, OnFork, Region};
 use crate::error::{Error, Result};
 
@@ -43,15 +44,18 @@ static FREE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 static CARVED: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn before_fork() {
+    close_libcrypto(); // first: those inside may need the pool to finish
     LOCK.acquire();
 }
 
 extern "C" fn after_fork() {
     LOCK.release();
+    reopen_libcrypto();
 }
 
-/// Makes AWS-LC allocate here. Must come before its first allocation; it accepts the functions only once.
-pub(super) fn install() -> Result<()> {
+/// Makes AWS-LC allocate here. Must come before its first allocation; it accepts the functions only once. A pool that cannot be
+/// locked (it holds the DRBG's state) is refused unless `policy` allows it.
+pub(super) fn install(policy: MemoryPolicy) -> Result<()> {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     let installed = *INSTALLED.get_or_init(|| {
         POOL.get_or_init(make);
@@ -61,7 +65,13 @@ pub(super) fn install() -> Result<()> {
         // SAFETY: the three functions follow malloc's, realloc's and free's contracts.
         unsafe { aws_lc_sys::CRYPTO_set_mem_functions(Some(pool_malloc), Some(pool_realloc), Some(pool_free)) == 1 }
     });
-    if installed { Ok(()) } else { Err(Error::Internal("the allocator hook of libcrypto")) }
+    if !installed {
+        return Err(Error::Internal("the allocator hook of libcrypto"));
+    }
+    if status().0 == Level::Unprotected && !policy.allow_insecure {
+        return Err(Error::InsecureMemory("libcrypto's own memory cannot be locked".into()));
+    }
+    Ok(())
 }
 
 /// The pool's level, and the bytes in use outside it.
@@ -183,7 +193,7 @@ mod tests {
 
     #[test]
     fn blocks_are_clean_distinct_and_wiped() {
-        install().unwrap();
+        install(MemoryPolicy { allow_insecure: true }).unwrap();
         let file = std::ptr::null();
         let mut blocks = Vec::new();
         // SAFETY: the allocator's own functions under their contracts.

@@ -81,9 +81,7 @@ impl Region {
     }
 
     fn back_with_secret_memory(&self) -> io::Result<()> {
-        // SAFETY: memfd_secret takes flags only (the flag value fits) and returns a descriptor or -1.
-        let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
-        let fd = libc::c_int::try_from(fd).unwrap_or(-1);
+        let fd = secret_memory_file();
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -148,6 +146,25 @@ impl Region {
     pub(super) fn level(&self) -> Level {
         self.level
     }
+}
+
+/// A descriptor of fresh secret memory, or -1.
+fn secret_memory_file() -> libc::c_int {
+    #[cfg(feature = "test-door")]
+    if let Some(fd) = shared_with_test() {
+        return fd;
+    }
+    // SAFETY: memfd_secret takes flags only (the flag value fits) and returns a descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
+    libc::c_int::try_from(fd).unwrap_or(-1)
+}
+
+/// The descriptor in `CLAVERO_TEST_ARENA_FD`, once: a test that holds it too sees the first mapping, also after our end.
+#[cfg(feature = "test-door")]
+fn shared_with_test() -> Option<libc::c_int> {
+    static GIVEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    let fd = std::env::var("CLAVERO_TEST_ARENA_FD").ok()?.parse().ok()?;
+    (!GIVEN.swap(true, std::sync::atomic::Ordering::Relaxed)).then_some(fd)
 }
 
 impl Drop for Region {
