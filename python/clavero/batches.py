@@ -151,7 +151,7 @@ class BinaryBatch(_Wiped, Sequence[bytes]):
         return bytes(memoryview(self._values)[self._ends[index] : self._ends[index + 1]])
 
     def array(self) -> NDArray[np.uint8]:
-        """The values as rows of a uint8 array over the same memory. ValueError if lengths differ."""
+        """The values as rows of a uint8 array, same memory. ValueError if their lengths differ."""
         ends = _numpy().frombuffer(self._offsets, dtype="int64")
         lengths = ends[1:] - ends[:-1]
         if (lengths != lengths[0]).any():
