@@ -1,4 +1,4 @@
-"""The command `clavero`: keys, aliases, encryption and data keys of a store in a folder, and the demo.
+"""The command `clavero`: keys, aliases, encryption and data keys of a store, and the demo.
 
 typer and rich come with the extra `cli`; nothing of them is loaded before `main` runs.
 """

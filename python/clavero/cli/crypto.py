@@ -52,9 +52,14 @@ def register(app: typer.Typer) -> None:
     app.command("random")(random)
 
 
-def _context(values: list[str] | None, option: str = "--context") -> dict[str, dict[str, str]]:
-    found = pairs(option, values or ())
+def _context(values: list[str] | None) -> dict[str, dict[str, str]]:
+    found = pairs("--context", values or ())
     return {"EncryptionContext": found} if found else {}
+
+
+def _refuse_bytes_in_json(session: Session, out: Path | None, *, raw: bool) -> None:
+    if raw and out is None and session.output is Output.JSON:
+        raise Misuse("--raw and --output json need --out: bytes are not JSON.")
 
 
 def _give(
@@ -70,8 +75,6 @@ def _give(
     if session.output is Output.JSON:
         if out is not None:
             write(answer.pop(member), out, raw=raw, secret=secret)
-        elif raw and not secret:
-            raise Misuse("--raw and --output json need --out: bytes are not JSON.")
         write_json(answer)
     else:
         write(answer[member], out, raw=raw, secret=secret)
@@ -87,6 +90,7 @@ def encrypt(
 ) -> None:
     """Encrypt up to 4096 bytes of a file or the standard input under a key."""
     session: Session = context.obj
+    _refuse_bytes_in_json(session, out, raw=raw)
     params = _context(encryption_context)
     plaintext = read_plaintext(source)
     with session.client() as client:
@@ -142,6 +146,7 @@ def re_encrypt(
 ) -> None:
     """Encrypt a ciphertext blob under another key or context; its plaintext stays in the HSM."""
     session: Session = context.obj
+    _refuse_bytes_in_json(session, out, raw=raw)
     params: dict[str, Any] = {"DestinationKeyId": key}
     if before := pairs("--context", encryption_context or ()):
         params["SourceEncryptionContext"] = before
@@ -214,6 +219,7 @@ def random(
 ) -> None:
     """Give random bytes from the HSM. Works without a store too."""
     session: Session = context.obj
+    _refuse_bytes_in_json(session, out, raw=raw)
     if not 1 <= size <= _MAX_RANDOM:
         raise Misuse(f"N is 1 to {_MAX_RANDOM}, not {size}.")
     with ExitStack() as stack:
@@ -225,4 +231,4 @@ def random(
             memory = KMS(allow_insecure_memory=session.allow_insecure_memory)
             client = stack.enter_context(memory).client()
         answer = client.generate_random(NumberOfBytes=size)
-    _give(session, answer, "Plaintext", out, raw=raw, secret=out is not None)
+    _give(session, answer, "Plaintext", out, raw=raw, secret=True)

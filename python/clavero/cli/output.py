@@ -1,4 +1,4 @@
-"""How answers are printed: as aligned text for people, as JSON with AWS's member names for programs."""
+"""How answers are printed: aligned text for people, JSON with AWS's names for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNFOLDED: Final = 1_000_000
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that could steer a terminal: descriptions are others' words."""
+    """The text with all escaped that could steer a terminal: descriptions are others' words."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What every command works on: the store that the global options name, opened and closed around it."""
+"""What every command works on: the store that the global options name, opened and closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clavero import KMS, Client, Unseal
 
 SALT_FILE: Final = "root.salt"
-PASSPHRASE_VARIABLE: Final = "CLAVERO_PASSPHRASE"
+PASSPHRASE_VARIABLE: Final = "CLAVERO_PASSPHRASE"  # noqa: S105 (a name)
 UNSEAL_FORMS: Final = (
     "key-file:PATH, passphrase, passphrase-file:PATH, env:NAME or command:'PROGRAM ARGUMENTS'"
 )
@@ -41,9 +41,9 @@ class Output(StrEnum):
 
 def default_data() -> Path:
     """`$XDG_DATA_HOME/clavero`, which is `~/.local/share/clavero` for most (XDG Base Directory)."""
-    base = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
     # The specification has relative paths ignored.
-    home = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share"
+    home = base if base.is_absolute() else Path.home() / ".local" / "share"
     return home / "clavero"
 
 
