@@ -1,4 +1,5 @@
 //! Each provider gives the same key again, makes one only when it may, and refuses what could be somebody else's.
+#![allow(missing_docs, clippy::unwrap_used)] // a test, its helpers too
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
