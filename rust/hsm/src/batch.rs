@@ -11,7 +11,7 @@ use crate::blob::{Blob, MAX_PLAINTEXT_LEN, blob_len};
 use crate::context::EncryptionContext;
 use crate::crypto::aead::Context;
 use crate::error::{Error, Result};
-use crate::hsm::{Hsm, Inner, open_inner};
+use crate::hsm::{Hsm, open_inner};
 use crate::keytable::KeyHandle;
 use crate::memory;
 use crate::message::{MAX_DATA_KEY_LEN, check_plaintext};
@@ -59,11 +59,10 @@ impl Hsm {
             return Err(Error::Limit("the buffers do not fit the number and size of the data keys".into()));
         }
         let result = (|| {
-            let guard = self.read()?;
-            let inner = open_inner(&guard)?;
+            let _running = self.enter_batch()?;
             let per_thread = share(count, threads);
             self.with_scratch(|scratch| {
-                let header = derive_batch(inner, scratch, handle)?;
+                let header = self.derive_batch(scratch, handle)?;
                 let cipher = scratch.context();
                 let chunks = plaintext.chunks_mut(per_thread * size).zip(out.chunks_mut(per_thread * blob_len(size)));
                 let jobs = chunks.enumerate().map(|(chunk, (plaintext, out))| {
@@ -99,11 +98,10 @@ impl Hsm {
         if out.len() != total {
             return Err(Error::Limit(format!("the output buffer must have {total} bytes, not {}", out.len())).into());
         }
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
+        let _running = self.enter_batch()?;
         let per_thread = share(plaintexts.len(), threads);
         self.with_scratch(|scratch| {
-            let header = derive_batch(inner, scratch, handle)?;
+            let header = self.derive_batch(scratch, handle)?;
             let cipher = scratch.context();
             let mut rest = &mut *out;
             let jobs = plaintexts.chunks(per_thread).enumerate().map(|(chunk, plaintexts)| {
@@ -133,8 +131,7 @@ impl Hsm {
             return Err(Error::Limit(format!("the output buffer must have {total} bytes, not {}", out.len())).into());
         }
         let result = (|| {
-            let guard = self.read()?;
-            let inner = open_inner(&guard)?;
+            let _running = self.enter_batch()?;
             let per_thread = share(blobs.len(), threads);
             let mut rest = &mut *out;
             let jobs = blobs.chunks(per_thread).enumerate().map(|(chunk, blobs)| {
@@ -142,7 +139,7 @@ impl Hsm {
                 let (out, after) = std::mem::take(&mut rest).split_at_mut(len);
                 rest = after;
                 let context = context.duplicate();
-                move || self.open_each(inner, context, blobs, out, chunk * per_thread)
+                move || self.open_each(context, blobs, out, chunk * per_thread)
             });
             in_parallel(jobs)
         })();
@@ -152,9 +149,17 @@ impl Hsm {
         result
     }
 
+    /// The derived context of a batch in `scratch`. The key table's lock is not held while the batch runs: others may load keys.
+    fn derive_batch(&self, scratch: &mut Scratch, handle: KeyHandle) -> Result<Header> {
+        let guard = self.read()?;
+        let (len, hbkid) = open_inner(&guard)?.keys.unshield(handle, &mut scratch.key)?;
+        let header = Header::numbered(hbkid)?;
+        scratch.derive(len, Label::Message, hbkid, header.nonce())?;
+        Ok(header)
+    }
+
     fn open_each(
         &self,
-        inner: &Inner,
         mut context: EncryptionContext,
         blobs: &[(KeyHandle, Blob<'_>)],
         out: &mut [u8],
@@ -163,7 +168,7 @@ impl Hsm {
         let mut failed = None;
         let result = self.with_scratch(|scratch| {
             let mut rest = out;
-            let mut derived: Option<(KeyHandle, &[u8; 16])> = None;
+            let mut derived: Option<(KeyHandle, [&[u8; 16]; 2])> = None;
             for (index, (handle, blob)) in blobs.iter().enumerate() {
                 let (plaintext, after) = std::mem::take(&mut rest).split_at_mut(blob.plaintext_len());
                 rest = after;
@@ -172,10 +177,12 @@ impl Hsm {
                     if memory::wiping_started() {
                         return Err(Error::Sealed);
                     }
-                    if derived != Some((*handle, parts.nonce())) || inner.keys.hbkid(*handle)? != parts.key_id() {
+                    let wanted = Some((*handle, [parts.key_id(), parts.nonce()]));
+                    if derived != wanted {
                         derived = None;
-                        inner.derive_for_opening(scratch, *handle, parts)?;
-                        derived = Some((*handle, parts.nonce()));
+                        let guard = self.read()?;
+                        open_inner(&guard)?.derive_for_opening(scratch, *handle, parts)?;
+                        derived = wanted;
                     }
                     let aad = context.aad(parts.header);
                     scratch.context().open(parts.iv(), aad, parts.ciphertext, parts.tag, plaintext)
@@ -237,13 +244,6 @@ impl<'a> Sealer<'a> {
         let (ciphertext, tag) = split_output(&self.header, blob)?;
         self.cipher.seal(&iv, self.context.aad(self.header.as_bytes()), plaintext, ciphertext, tag)
     }
-}
-
-fn derive_batch(inner: &Inner, scratch: &mut Scratch, handle: KeyHandle) -> Result<Header> {
-    let (len, hbkid) = inner.keys.unshield(handle, &mut scratch.key)?;
-    let header = Header::numbered(hbkid)?;
-    scratch.derive(len, Label::Message, hbkid, header.nonce())?;
-    Ok(header)
 }
 
 fn check_count(count: usize) -> Result<()> {

@@ -28,6 +28,8 @@ pub struct Hsm {
     memory: &'static ProcessMemory,
     inner: RwLock<Option<Inner>>,
     scratch: Mutex<Vec<Guarded<Scratch>>>,
+    /// Read by each batch while it runs, written by `seal`, which waits for them.
+    batches: RwLock<()>,
 }
 
 pub(crate) struct Inner {
@@ -58,12 +60,13 @@ impl Hsm {
         let root = derive_root_seal(arena, &root_key)?;
         drop(root_key);
         let inner = Inner { root, domains: BTreeMap::new(), keys: KeyTable::new(arena)? };
-        Ok(Hsm { memory, inner: RwLock::new(Some(inner)), scratch: Mutex::new(Vec::new()) })
+        Ok(Hsm { memory, inner: RwLock::new(Some(inner)), scratch: Mutex::new(Vec::new()), batches: RwLock::new(()) })
     }
 
     /// Wipes every key from memory. Operations that run finish first; later ones get [`Error::Sealed`].
     pub fn seal(&self) -> Result<()> {
         self.guard()?;
+        let _batches_ended = self.batches.write().unwrap_or_else(PoisonError::into_inner);
         drop(self.inner.write().unwrap_or_else(PoisonError::into_inner).take());
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
@@ -102,6 +105,12 @@ impl Hsm {
     fn write(&self) -> Result<RwLockWriteGuard<'_, Option<Inner>>> {
         self.guard()?;
         Ok(self.inner.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Holds off `seal` while a batch runs.
+    pub(crate) fn enter_batch(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        self.guard()?;
+        Ok(self.batches.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Runs `operation` with scratch memory that is wiped after it, also when it fails.

@@ -118,11 +118,6 @@ impl KeyTable {
         Ok(len)
     }
 
-    /// The backing key that a handle names.
-    pub(crate) fn hbkid(&self, handle: KeyHandle) -> Result<&Hbkid> {
-        self.entry(handle).map(|entry| &entry.hbkid)
-    }
-
     fn entry(&self, handle: KeyHandle) -> Result<&Entry> {
         let (index, generation) = handle.split();
         let slot = self.slots.get(index).filter(|slot| slot.generation == generation).ok_or(Error::KeyNotLoaded)?;

@@ -342,8 +342,9 @@ fn sigterm_wipes_the_arena_also_under_load() {
     let _turn = turn();
     for load in ["idle", "busy", "busy", "busy", "busy", "busy"] {
         let arena = SharedArena::new();
-        let driver = arena.start(&["end", load]);
+        let mut driver = arena.start(&["end", load]);
         assert!(!arena.found(&forms(&secrets(&driver))).is_empty(), "keys are there before");
+        let _open = driver.child.stdin.take(); // at its end the driver would exit by itself, and race the signal
         let started = Instant::now();
         unsafe { libc::kill(i32::try_from(driver.child.id()).unwrap(), libc::SIGTERM) };
         let status = driver.end();
