@@ -67,7 +67,7 @@ def test_generate_data_key_against_moto(kms: clavero.KMS, ledger: Ledger) -> Non
     def moto_once() -> None:
         generate = backend.generate_data_key
         for _ in range(CALLS):
-            generate(theirs.id, CONTEXT, None, "AES_256")
+            generate(theirs.id, CONTEXT, None, "AES_256")  # type: ignore[arg-type] # as moto does
 
     with one_core():
         ours, moto = interleaved(ours_once, moto_once)
@@ -137,7 +137,8 @@ def test_flat_and_quick_to_start(tmp_path: Path, ledger: Ledger) -> None:
         works, resident = [], 0.0
         for kms in (small, large):
             client = kms.client()
-            pages, marker = [], {}
+            pages: list[str] = []
+            marker: dict[str, str] = {}
             while True:
                 page = client.list_keys(Limit=1000, **marker)
                 pages += [key["KeyId"] for key in page["Keys"]]

@@ -1,13 +1,12 @@
-"""The HSM of Clavero, in Rust. Errors are HsmError's subclasses; no call gives a KMS key's bytes."""
+"""The HSM of Clavero, in Rust. Errors are HsmError's subclasses. No call gives a KMS key."""
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Final, final
-
-from typing_extensions import Buffer
+from typing import Any, Final, TypeAlias, final
 
 __all__ = [
     "BLOB_OVERHEAD",
+    "MAX_BATCH",
     "BatchFailure",
     "ForkedError",
     "Hsm",
@@ -18,7 +17,6 @@ __all__ = [
     "InvalidToken",
     "KeyNotLoaded",
     "LimitError",
-    "MAX_BATCH",
     "NativeBuffer",
     "SealedError",
     "SelfTestFailed",
@@ -39,9 +37,9 @@ MAX_BATCH: Final[int]
 BLOB_OVERHEAD: Final[int]
 """Bytes that a ciphertext blob has beyond its plaintext."""
 
-_Binding = tuple[str, str, str, str, str, str]
+_Binding: TypeAlias = tuple[str, str, str, str, str, str]
 """Region, account, key id, spec, usage, origin: whose a key is, authenticated in its token."""
-_Context = dict[str, str] | None
+_Context: TypeAlias = dict[str, str] | None
 
 class HsmError(Exception):
     """The HSM refused a call."""
@@ -91,13 +89,13 @@ class Unseal:
         """32 bytes in a file of mode 0600, made on first use."""
     @staticmethod
     def passphrase(passphrase: str | bytes, salt_path: str | PathLike[str]) -> Unseal:
-        """Argon2id (RFC 9106: 64 MiB, 3 passes, 4 lanes) of at least 8 bytes; the salt is kept in a file."""
+        """Argon2id (RFC 9106: 64 MiB, 3 passes, 4 lanes) of 8 bytes or more; the salt is a file."""
     @staticmethod
     def environment(name: str) -> Unseal:
-        """An environment variable with the key in hexadecimal (64 digits) or base64 (44 characters)."""
+        """An environment variable: the key in hexadecimal (64 digits) or base64 (44 characters)."""
     @staticmethod
     def command(argv: Sequence[str]) -> Unseal:
-        """A program, run without a shell, that prints the key in hexadecimal or base64 within 60 seconds."""
+        """A program, run without a shell, that prints the key like that within 60 seconds."""
     @staticmethod
     def ephemeral() -> Unseal:
         """A random key that nothing keeps."""
@@ -107,7 +105,7 @@ class Unseal:
 
 @final
 class NativeBuffer:
-    """Bytes in memory that Rust owns, seen through the buffer protocol; wiped when it is dropped."""
+    """Bytes in memory that Rust owns, seen through the buffer protocol; wiped when dropped."""
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
@@ -132,7 +130,7 @@ class Hsm:
     def status(self) -> dict[str, Any]:
         """memory, arena_bytes, libcrypto_memory, libcrypto_overflow_bytes, loaded_keys, domains."""
     def create_domain(self, region: str, now: int) -> bytes:
-        """Stage a Region's first domain state; gives the record to store before `install_domain`."""
+        """Stage a Region's first domain state: the record to store before `install_domain`."""
     def load_domain(self, region: str, record: bytes) -> int:
         """Load a stored state and give its version. Raises WrongRootKey, InvalidDomainState."""
     def stage_domain_rotation(self, region: str, now: int) -> bytes:
@@ -185,18 +183,19 @@ class Hsm:
     def generate_data_keys(
         self, handle: int, count: int, size: int, context: _Context, threads: int | None = None
     ) -> tuple[NativeBuffer, NativeBuffer]:
-        """Many data keys of `size` bytes and their blobs (`size + BLOB_OVERHEAD` each), row by row."""
+        """Data keys of `size` bytes and their blobs (`size + BLOB_OVERHEAD` each), row by row."""
     def encrypt_many(
         self, handle: int, plaintexts: Any, context: _Context, threads: int | None = None
     ) -> tuple[NativeBuffer, NativeBuffer]:
         """Encrypt each of a list of bytes, a 2-D uint8 array or an Arrow binary array.
 
-        Gives the blobs one after the other, and their n + 1 offsets as native-endian int64. Raises BatchFailure.
+        Gives the blobs one after the other, and their n + 1 offsets as native-endian int64.
+        Raises BatchFailure.
         """
     def decrypt_many(
         self, handles: dict[bytes, int], blobs: Any, context: _Context, threads: int | None = None
     ) -> tuple[NativeBuffer, NativeBuffer]:
-        """Open each blob with the key that `handles` has for its HBKID; results as in `encrypt_many`."""
+        """Open each blob with the key that `handles` has for its HBKID; see `encrypt_many`."""
     def blob_keys(self, blobs: Any) -> list[bytes]:
         """The HBKIDs that the blobs name, each once."""
 
