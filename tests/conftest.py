@@ -1,12 +1,165 @@
-"""What all tests share: programs that a test needs, which CI must have."""
+"""What all tests share: KMS fixtures, answers held against AWS's model, needed programs."""
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from hypothesis import HealthCheck, settings
+
+from clavero.client import Client
+from clavero.model.errors import HTTP_STATUS
+from clavero.model.operations import BY_METHOD
+from clavero.testing import kms, kms_client, kms_clock, kms_options
+
+__all__ = ["kms", "kms_client", "kms_clock", "kms_options"]
+
+# Time is shared with other work on the machine, so that a deadline would only be flaky.
+settings.register_profile(
+    "clavero", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("clavero")
+
+# Codes that any operation may answer with, though the model does not list them for it.
+ANYWHERE = {
+    "AccessDeniedException",
+    "SerializationException",
+    "ServiceUnavailableException",
+    "UnsupportedOperationException",
+    "ValidationException",
+}
+# What the model lists for CreateAlias only, though the other two take the same names.
+BEYOND_THE_MODEL = {
+    ("UpdateAlias", "InvalidAliasNameException"),
+    ("DeleteAlias", "InvalidAliasNameException"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kill-rounds",
+        type=int,
+        default=100,
+        help="how often the store's process is killed in tests/security/test_kill.py",
+    )
+
+
+@functools.cache
+def service_model() -> ServiceModel:
+    return ServiceModel(Loader().load_service_model("kms", "service-2"), "kms")
+
+
+def check_value(shape: Any, value: Any, where: str) -> None:
+    """Fail unless the value is one that botocore would have parsed from AWS's answer."""
+    kind = shape.type_name
+    if kind == "structure":
+        assert type(value) is dict, where
+        unknown = set(value) - set(shape.members)
+        assert not unknown, f"{where} has members that AWS has not: {unknown}"
+        for name, item in value.items():
+            check_value(shape.members[name], item, f"{where}.{name}")
+    elif kind == "list":
+        assert type(value) is list, where
+        for index, item in enumerate(value):
+            check_value(shape.member, item, f"{where}[{index}]")
+    elif kind == "timestamp":
+        assert isinstance(value, datetime), where
+        assert value.utcoffset() == timedelta(0), where
+    else:
+        python = {"string": str, "blob": bytes, "integer": int, "boolean": bool}[kind]
+        assert type(value) is python, f"{where} is a {type(value)}"
+        if getattr(shape, "enum", None):
+            assert value in shape.enum, where
+        if kind in {"string", "blob"} and not where.endswith(".Description"):
+            assert value, f"{where} is empty"
+
+
+def check_answer(operation: str, answer: dict[str, Any]) -> None:
+    """Fail unless the answer has AWS's members only, in botocore's types."""
+    rest = dict(answer)
+    metadata = rest.pop("ResponseMetadata")
+    assert set(metadata) == {"RequestId", "HTTPStatusCode", "HTTPHeaders", "RetryAttempts"}
+    assert metadata["HTTPStatusCode"] == 200
+    assert len(metadata["RequestId"]) == 36
+    shape = service_model().operation_model(operation).output_shape
+    if shape is None:
+        assert rest == {}, f"{operation} answers with an empty body"
+    else:
+        check_value(shape, rest, operation)
+
+
+def check_error(client: Client, operation: str, error: Any) -> None:
+    """Fail unless the error is one that boto3 raises for this operation."""
+    response = error.response
+    code, message = response["Error"]["Code"], response["Error"]["Message"]
+    modelled = {
+        shape.metadata.get("error", {}).get("code", shape.name)
+        for shape in service_model().operation_model(operation).error_shapes
+    }
+    assert code in modelled | ANYWHERE or (operation, code) in BEYOND_THE_MODEL, (operation, code)
+    assert code != "KMSInternalException", message
+    assert error.operation_name == operation
+    assert type(error) is client.exceptions.from_code(code)
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == HTTP_STATUS[code]
+    assert len(response["ResponseMetadata"]["RequestId"]) == 36
+    assert str(error) == (
+        f"An error occurred ({code}) when calling the {operation} operation: {message}"
+    )
+
+
+class Checked:
+    """A client whose every answer and every error is held against botocore's model of KMS."""
+
+    def __init__(self, client: Client) -> None:
+        self.unchecked = client
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self.unchecked, name)
+        operation = BY_METHOD.get(name)
+        if operation is None:
+            return attribute
+
+        def call(**params: Any) -> dict[str, Any]:
+            try:
+                answer: dict[str, Any] = attribute(**params)
+            except ClientError as error:
+                check_error(self.unchecked, operation.name, error)
+                raise
+            check_answer(operation.name, answer)
+            return answer
+
+        return call
+
+
+@pytest.fixture
+def checked() -> Callable[[Client], Checked]:
+    """Wrap a client so that every answer is validated."""
+    return Checked
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Call `method(**params)`, expect the error code, and give AWS's message."""
+
+    def refuse(code: str, method: Callable[..., Any], *args: Any, **params: Any) -> str:
+        with pytest.raises(ClientError) as caught:
+            method(*args, **params)
+        assert caught.value.response["Error"]["Code"] == code, caught.value
+        message: str = caught.value.response["Error"]["Message"]
+        return message
+
+    return refuse
+
 
 NeedProgram = Callable[[str], str]
 
@@ -25,3 +178,20 @@ def need_program() -> NeedProgram:
         return path
 
     return need
+
+
+def child_environment() -> dict[str, str]:
+    """The environment in which a fresh interpreter finds the same packages."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+@pytest.fixture
+def start_python() -> Callable[..., subprocess.Popen[bytes]]:
+    """Start a program in a fresh interpreter: its arguments, then Popen's."""
+
+    def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)], env=child_environment(), **options
+        )
+
+    return start

@@ -17,8 +17,9 @@ from clavero.store import aliases
 from clavero.store.aliases import AliasRow
 from clavero.store.errors import StoreConflict
 
-# AWS KMS API reference, ListAliases: Limit.
+# AWS KMS API reference, ListAliases: Limit (the model allows 1000, as for other lists).
 DEFAULT_PAGE: Final = 50
+MAX_PAGE: Final = 100
 
 
 def _needs(action: str) -> Needs:
@@ -151,6 +152,12 @@ def _listed(context: OpsContext, call: Call) -> tuple[Key, ...]:
 def list_aliases(context: OpsContext, call: Call) -> Response:
     """ListAliases: the account's in the Region, or one key's, in order of name."""
     scope = call.scope
+    limit = call.params.get("Limit", DEFAULT_PAGE)
+    if limit > MAX_PAGE:
+        raise errors.validation(
+            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy "
+            f"constraint: Member must have value less than or equal to {MAX_PAGE}"
+        )
     after = context.marker(call)
     key_id = call.keys[0].row.key_id if call.keys else None
     with context.store.read() as tx:
@@ -158,7 +165,7 @@ def list_aliases(context: OpsContext, call: Call) -> Response:
             tx,
             scope.region,
             scope.account,
-            limit=call.params.get("Limit", DEFAULT_PAGE),
+            limit=limit,
             after=after,
             key_id=key_id,
         )

@@ -192,6 +192,7 @@ HANDLERS: Final = (
         "DecryptMany",
         decrypt_many,
         resolve=_of_ciphertexts,
+        action="kms:Decrypt",
         needs=_needs_of_decrypt,
         states=states.ENABLED,
         computes=True,

@@ -1,0 +1,87 @@
+"""The deployments that every operation is tested on, and what the tests say of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clavero import KMS, ManualClock
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+
+
+class Deployment:
+    """A KMS and the way to reach it. Another entry (a transport) is another subclass."""
+
+    def __init__(self, path: Path | None, checked: Any) -> None:
+        self.path = path
+        self.clock = ManualClock()
+        self._checked = checked
+        self.kms = KMS(path, clock=self.clock)
+
+    def client(self, **whose: Any) -> Any:
+        """A client whose answers are checked: `region`, `account` or `principal`."""
+        return self._checked(self.kms.client(**whose))
+
+    def reopen(self) -> None:
+        """Close and open again: what was acknowledged must be there."""
+        assert self.path is not None
+        self.kms.close()
+        self.kms = KMS(self.path, clock=self.clock)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The audit records, the oldest first."""
+        if self.path is None:
+            return self.kms.audit_records()
+        lines = (self.path / "audit.jsonl").read_text(encoding="ascii").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def audit_text(self) -> str:
+        """All that the audit keeps, as text, to search it for secrets."""
+        if self.path is None:
+            return json.dumps(self.records())
+        return (self.path / "audit.jsonl").read_text(encoding="ascii")
+
+
+@pytest.fixture(params=["memory", "folder"])
+def deployment(request: pytest.FixtureRequest, tmp_path: Path, checked) -> Iterator[Deployment]:
+    """Both kinds of KMS: what holds for one holds for the other."""
+    made = Deployment(None if request.param == "memory" else tmp_path / "data", checked)
+    yield made
+    made.kms.close()
+
+
+@pytest.fixture
+def durable(tmp_path: Path, checked) -> Iterator[Deployment]:
+    """A KMS that can be closed and opened again."""
+    made = Deployment(tmp_path / "data", checked)
+    yield made
+    made.kms.close()
+
+
+@pytest.fixture
+def client(deployment: Deployment) -> Any:
+    """The root user of the default account in the default Region."""
+    return deployment.client()
+
+
+@pytest.fixture
+def key(client) -> dict[str, Any]:
+    """The metadata of a new key."""
+    metadata: dict[str, Any] = client.create_key()["KeyMetadata"]
+    return metadata
+
+
+def arn_of(kind_and_name: str, region: str = REGION, account: str = ACCOUNT) -> str:
+    return f"arn:aws:kms:{region}:{account}:{kind_and_name}"
+
+
+@pytest.fixture
+def arn():
+    """The ARN of a key (`key/ID`) or an alias (`alias/NAME`)."""
+    return arn_of

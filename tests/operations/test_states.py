@@ -1,0 +1,130 @@
+"""Every operation in every key state, held against AWS's key state table, read independently.
+
+Source: AWS KMS Developer Guide, "Key states of AWS KMS keys".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clavero.model.operations import OPERATIONS, method_name
+
+OK = "ok"
+DISABLED = "DisabledException"
+INVALID = "KMSInvalidStateException"
+
+# operation: what it answers on an Enabled, a Disabled and a PendingDeletion key
+TABLE: dict[str, tuple[str, str, str]] = {
+    "cancel_key_deletion": (INVALID, INVALID, OK),
+    "create_alias": (OK, OK, INVALID),
+    "decrypt": (OK, DISABLED, INVALID),
+    "decrypt_many": (OK, DISABLED, INVALID),
+    "delete_alias": (OK, OK, OK),
+    "describe_key": (OK, OK, OK),
+    "disable_key": (OK, OK, INVALID),
+    "enable_key": (OK, OK, INVALID),
+    "encrypt": (OK, DISABLED, INVALID),
+    "encrypt_many": (OK, DISABLED, INVALID),
+    "generate_data_key": (OK, DISABLED, INVALID),
+    "generate_data_key_without_plaintext": (OK, DISABLED, INVALID),
+    "generate_data_keys": (OK, DISABLED, INVALID),
+    "list_aliases": (OK, OK, OK),
+    "re_encrypt from it": (OK, DISABLED, INVALID),
+    "re_encrypt to it": (OK, DISABLED, INVALID),
+    "schedule_key_deletion": (OK, OK, INVALID),
+    "update_alias from it": (OK, OK, OK),
+    "update_alias to it": (OK, OK, INVALID),
+    "update_key_description": (OK, OK, INVALID),
+}
+STATES = ("Enabled", "Disabled", "PendingDeletion")
+NO_KEY = {"create_key", "generate_random", "list_keys"}
+
+
+def params(operation: str, key: str, other: str, blobs: dict[str, bytes]) -> dict[str, Any]:
+    """Parameters with which the operation succeeds on an enabled key."""
+    given: dict[str, dict[str, Any]] = {
+        "create_alias": {"AliasName": "alias/new", "TargetKeyId": key},
+        "decrypt": {"CiphertextBlob": blobs[key]},
+        "decrypt_many": {"CiphertextBlobs": [blobs[key], blobs[other]]},
+        "delete_alias": {"AliasName": "alias/its"},
+        "encrypt": {"KeyId": key, "Plaintext": b"x"},
+        "encrypt_many": {"KeyId": key, "Plaintexts": [b"x"]},
+        "generate_data_key": {"KeyId": key, "KeySpec": "AES_256"},
+        "generate_data_key_without_plaintext": {"KeyId": key, "KeySpec": "AES_256"},
+        "generate_data_keys": {"KeyId": key, "KeySpec": "AES_256", "NumberOfKeys": 2},
+        "re_encrypt from it": {"CiphertextBlob": blobs[key], "DestinationKeyId": other},
+        "re_encrypt to it": {"CiphertextBlob": blobs[other], "DestinationKeyId": key},
+        "update_alias from it": {"AliasName": "alias/its", "TargetKeyId": other},
+        "update_alias to it": {"AliasName": "alias/other", "TargetKeyId": key},
+        "update_key_description": {"KeyId": key, "Description": "x"},
+    }
+    return given.get(operation, {"KeyId": key})
+
+
+@pytest.fixture
+def prepared(client):
+    """A key in a state, another that is enabled, an alias each, and a blob each."""
+
+    def prepare(state: str) -> tuple[str, str, dict[str, bytes]]:
+        key, other = (client.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+        client.create_alias(AliasName="alias/its", TargetKeyId=key)
+        client.create_alias(AliasName="alias/other", TargetKeyId=other)
+        blobs = {
+            each: client.encrypt(KeyId=each, Plaintext=b"data")["CiphertextBlob"]
+            for each in (key, other)
+        }
+        if state == "Disabled":
+            client.disable_key(KeyId=key)
+        if state == "PendingDeletion":
+            client.schedule_key_deletion(KeyId=key)
+        return key, other, blobs
+
+    return prepare
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("operation", sorted(TABLE))
+def test_the_table(client, prepared, refused, operation, state):
+    key, other, blobs = prepared(state)
+    before = client.describe_key(KeyId=key)["KeyMetadata"]
+    assert before["KeyState"] == state
+    method = getattr(client, operation.split()[0])
+    given = params(operation, key, other, blobs)
+    expected = TABLE[operation][STATES.index(state)]
+    if expected == OK:
+        method(**given)
+        return
+    text = refused(expected, method, **given)
+    if operation == "cancel_key_deletion":
+        assert text == f"{before['Arn']} is not pending deletion (or pending replica deletion)."
+    elif expected == DISABLED:
+        assert text == f"{before['Arn']} is disabled."
+    else:
+        assert text == f"{before['Arn']} is pending deletion."
+    assert client.describe_key(KeyId=key)["KeyMetadata"] == before
+    names = [each["AliasName"] for each in client.list_aliases()["Aliases"]]
+    assert names == ["alias/its", "alias/other"]
+
+
+def test_the_table_has_every_operation_that_is_built(deployment):
+    built = set(deployment.kms._service._handlers)
+    methods = {
+        OPERATIONS[name].method if name in OPERATIONS else method_name(name) for name in built
+    }
+    assert methods == {each.split()[0] for each in TABLE} | NO_KEY
+
+
+def test_states_survive_reopening(durable, refused):
+    client = durable.client()
+    disabled, pending = (client.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    client.disable_key(KeyId=disabled)
+    client.schedule_key_deletion(KeyId=pending)
+    before = [client.describe_key(KeyId=each)["KeyMetadata"] for each in (disabled, pending)]
+    durable.reopen()
+    client = durable.client()
+    after = [client.describe_key(KeyId=each)["KeyMetadata"] for each in (disabled, pending)]
+    assert after == before
+    refused("DisabledException", client.encrypt, KeyId=disabled, Plaintext=b"x")
+    refused("KMSInvalidStateException", client.encrypt, KeyId=pending, Plaintext=b"x")
