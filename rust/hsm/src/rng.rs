@@ -8,10 +8,11 @@ use aws_lc_sys::{CTR_DRBG_STATE, CTR_DRBG_free, CTR_DRBG_generate, CTR_DRBG_new}
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::memory::LIBCRYPTO_LOCKS;
+use crate::memory::{LIBCRYPTO_LOCKS, hook_libcrypto};
 
 /// Fills `out` with random bytes. Reseeds by itself in a forked child (AWS-LC watches for that).
 pub fn fill_random(out: &mut [u8]) -> Result<()> {
+    hook_libcrypto()?;
     let _passage = LIBCRYPTO_LOCKS.enter();
     // SAFETY: pointer and length come from a slice.
     let done = unsafe { aws_lc_sys::RAND_bytes(out.as_mut_ptr(), out.len()) };

@@ -4,9 +4,11 @@
 use aws_lc_sys::{EVP_sha256, KBKDF_ctr_hmac};
 
 use crate::error::{Error, Result};
+use crate::memory::hook_libcrypto;
 
 /// Derives `out` from `key` and `fixed_input` (Label ‖ 0x00 ‖ Context in SP 800-108's notation).
 pub fn kbkdf_ctr_hmac_sha256(key: &[u8], fixed_input: &[u8], out: &mut [u8]) -> Result<()> {
+    hook_libcrypto()?; // a refusal allocates an error queue
     // SAFETY: pointers and lengths come from slices; AWS-LC refuses empty key or output itself. Its HMAC state is on the stack and
     // cleansed before it returns.
     let done = unsafe {

@@ -5,9 +5,11 @@ use aws_lc_sys::{EVP_sha256, HMAC};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
+use crate::memory::hook_libcrypto;
 
 /// The 32-byte MAC of `message` under `key` (any length).
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Result<[u8; 32]> {
+    hook_libcrypto()?; // a refusal allocates an error queue
     let mut mac = [0; 32];
     let mut mac_len = 0;
     // SAFETY: pointers and lengths come from slices; the output has SHA-256's size.

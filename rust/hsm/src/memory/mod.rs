@@ -20,6 +20,7 @@ pub use arena::{Arena, Guarded, Zeroable};
 pub(crate) use exit::OPERATIONS;
 pub use exit::wiping_started;
 pub(crate) use fork::{LIBCRYPTO_LOCKS, lock_across_fork};
+pub(crate) use pool::hook_libcrypto;
 pub use region::Level;
 pub use secret::Secret;
 

@@ -53,9 +53,10 @@ extern "C" fn after_fork() {
     reopen_libcrypto();
 }
 
-/// Makes AWS-LC allocate here. Must come before its first allocation; it accepts the functions only once. A pool that cannot be
-/// locked (it holds the DRBG's state) is refused unless `policy` allows it.
-pub(super) fn install(policy: MemoryPolicy) -> Result<()> {
+/// Makes AWS-LC allocate here. Must come before its first allocation, and it accepts the functions only once: so every call into it
+/// that may allocate (the DRBG's state, the error queue) comes here first. Later calls cost one load.
+#[inline]
+pub(crate) fn hook_libcrypto() -> Result<()> {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     let installed = *INSTALLED.get_or_init(|| {
         POOL.get_or_init(make);
@@ -65,9 +66,12 @@ pub(super) fn install(policy: MemoryPolicy) -> Result<()> {
         // SAFETY: the three functions follow malloc's, realloc's and free's contracts.
         unsafe { aws_lc_sys::CRYPTO_set_mem_functions(Some(pool_malloc), Some(pool_realloc), Some(pool_free)) == 1 }
     });
-    if !installed {
-        return Err(Error::Internal("the allocator hook of libcrypto"));
-    }
+    if installed { Ok(()) } else { Err(Error::Internal("the allocator hook of libcrypto")) }
+}
+
+/// The pool for an HSM: one that cannot be locked (it holds the DRBG's state) is refused unless `policy` allows it.
+pub(super) fn install(policy: MemoryPolicy) -> Result<()> {
+    hook_libcrypto()?;
     if status().0 == Level::Unprotected && !policy.allow_insecure {
         return Err(Error::InsecureMemory("libcrypto's own memory cannot be locked".into()));
     }
