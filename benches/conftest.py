@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # the bench's own modules stand beside this file
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benches/ is a folder beside the package
 
-from measuring import LEDGER, Ledger
+from benches.measuring import LEDGER, Ledger
 
 
 @pytest.fixture(scope="session")

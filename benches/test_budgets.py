@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benches.filling import fill
+from benches.measuring import Ledger, interleaved, one_core, seconds
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from moto.kms.models import kms_backends
 
 import clavero
-from filling import fill
-from measuring import Ledger, interleaved, one_core, seconds
 
 CALLS = 20_000
 BATCH = 200_000
