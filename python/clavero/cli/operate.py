@@ -26,7 +26,7 @@ def _show(session: Session, answer: dict[str, Any]) -> None:
 
 
 def status(context: typer.Context) -> None:
-    """Show how the store opens, how keys are protected in memory, and the Regions' domains."""
+    """Show how keys are protected in memory, and the Regions with the versions of their domains."""
     session: Session = context.obj
     with session.kms() as kms:
         _show(session, {"data": str(session.data), **kms.status()})

@@ -71,13 +71,12 @@ class Session:
         """The open KMS. Only a command that makes something also makes the store."""
         from clavero import kms
 
-        new = not self.exists
-        if new and not create:
+        if not create and not self.exists:
             raise Refusal(
                 f"There is no store in {self.data}: name another folder with --data, or make a "
                 "first key with 'clavero key create'."
             )
-        unseal = self._unseal(new)
+        unseal = self._unseal()
         try:
             opened = kms.KMS(
                 self.data,
@@ -101,7 +100,7 @@ class Session:
                 raise Misuse(str(error)) from error
             yield client
 
-    def _unseal(self, new: bool) -> Unseal | None:
+    def _unseal(self) -> Unseal | None:
         """The unseal provider; None for the default, a key file in the store's folder."""
         from clavero.kms import KEY_FILE
 
@@ -110,11 +109,11 @@ class Session:
             salted = (self.data / SALT_FILE).exists()
             # A store that was made with a passphrase has a salt and no key file.
             text = "passphrase" if salted and not (self.data / KEY_FILE).exists() else ""
-        return unseal_provider(text, self.data / SALT_FILE, new=new) if text else None
+        return unseal_provider(text, self.data / SALT_FILE) if text else None
 
 
-def unseal_provider(text: str, salt: Path, *, new: bool) -> Unseal:
-    """The provider that `--unseal TEXT` names. A passphrase for a new store is asked for twice.
+def unseal_provider(text: str, salt: Path) -> Unseal:
+    """The provider that `--unseal TEXT` names. A new passphrase is asked for twice.
 
     Raises Misuse for a text of no known form, Refusal where a passphrase cannot be had.
     """
@@ -122,7 +121,7 @@ def unseal_provider(text: str, salt: Path, *, new: bool) -> Unseal:
 
     kind, _, rest = text.partition(":")
     if text == "passphrase":
-        return Unseal.passphrase(_passphrase(new), salt)
+        return Unseal.passphrase(_passphrase(new=not salt.exists()), salt)
     if rest:
         match kind:
             case "key-file":
@@ -140,7 +139,7 @@ def unseal_provider(text: str, salt: Path, *, new: bool) -> Unseal:
     raise Misuse(f"--unseal takes {UNSEAL_FORMS}.")
 
 
-def _passphrase(new: bool) -> str:
+def _passphrase(*, new: bool) -> str:
     # Taken out of the environment, so that no program started from here inherits it.
     given = os.environ.pop(PASSPHRASE_VARIABLE, None)
     if given is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +49,8 @@ def demo(
             "The demo encrypts files with, and compares with, the package cryptography: run "
             "pip install 'clavero[demo]'."
         ) from None
+    import sysconfig
+
     from clavero.cli.demo.run import Demo
 
     # site-packages is no part of the standard library, and may be of any size.
