@@ -236,6 +236,17 @@ fn a_full_core_holds_no_key_byte() {
     }
 }
 
+/// What a dump in the middle of operations shows: AWS-LC's own stack frames while they run, which no arena holds (SECURITY.md). A
+/// measurement, not a promise: `cargo test ... --test memory_proofs -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn snapshots_in_mid_operation() {
+    let _turn = turn();
+    for _ in 0..5 {
+        scan(&["scan", "busy"], "memfd_secret");
+    }
+}
+
 #[test]
 fn without_protection_a_core_holds_keys() {
     let _turn = turn();
