@@ -66,7 +66,7 @@ def test_it_does_the_main_job_and_cleans_up(source, temporary):
     assert "✓ 5 files have the SHA-256 of their originals" in output
     assert "An error occurred (InvalidCiphertextException) when calling the Decrypt" in output
     assert "refused, its tag does not fit" in output
-    for row in ("issued, one call", "unwrapped, one call", "a call each", "encrypted", "decrypted"):
+    for row in ("issued, one call", "opened, one call", "a call each", "encrypted", "read back"):
         assert row in output
     assert output.count(" x ") == 5  # a ratio a row
     assert "Everything came back as it was" in output

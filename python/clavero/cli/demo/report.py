@@ -33,9 +33,17 @@ class Timed:
         return self.count / max(self.seconds, 1e-9)
 
     def text(self) -> str:
-        """The rate: a second, in thousands or megabytes where that reads better."""
-        megabytes = f" {self.size / max(self.seconds, 1e-9) / 1e6:,.0f} MB/s" if self.size else ""
-        return f"{self.rate:,.0f}/s{megabytes}"
+        """The rate: in thousands or millions where that reads better, with megabytes of a size."""
+        rate = self.rate
+        if rate >= 1e6:
+            text = f"{rate / 1e6:.2f} M/s"
+        elif rate >= 1e4:
+            text = f"{rate / 1e3:.0f} k/s"
+        else:
+            text = f"{rate:,.0f}/s"
+        if self.size:
+            text += f" {self.size / max(self.seconds, 1e-9) / 1e6:,.0f} MB/s"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
