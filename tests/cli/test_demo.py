@@ -66,7 +66,13 @@ def test_it_does_the_main_job_and_cleans_up(source, temporary):
     assert "✓ 5 files have the SHA-256 of their originals" in output
     assert "An error occurred (InvalidCiphertextException) when calling the Decrypt" in output
     assert "refused, its tag does not fit" in output
-    for row in ("issued, one call", "opened, one call", "a call each", "encrypted", "read back"):
+    for row in (
+        "issue, one",
+        "unwrap, one",
+        "unwrap, call each",
+        "encrypt files",
+        "read files back",
+    ):
         assert row in output
     assert output.count(" x ") == 5  # a ratio a row
     assert "Everything came back as it was" in output
@@ -77,7 +83,7 @@ def test_an_empty_folder_is_no_failure(tmp_path, temporary):
     (tmp_path / "empty").mkdir()
     output = demo("--input", str(tmp_path / "empty")).output
     assert "✓ 0 files" in output
-    assert "files encrypted" not in output
+    assert "encrypt files" not in output
 
 
 def test_the_input_may_hold_the_temporary_folder(tmp_path, temporary):

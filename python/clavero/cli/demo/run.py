@@ -81,8 +81,8 @@ class Demo:
             ours.wrapper = Clavero(client, ALIAS)
             self._files.decrypt(ours, loop, client.exceptions.ClientError)
             if ours.files:
-                self._rows.append(Row("files encrypted", *encrypted))
-                self._rows.append(Row("files read back", ours.timed, loop.timed))
+                self._rows.append(Row("encrypt files", *encrypted))
+                self._rows.append(Row("read files back", ours.timed, loop.timed))
                 report.step("Flipping a byte")
                 self._damage(client, ours)
 
@@ -102,7 +102,7 @@ class Demo:
         report.line(f"{issued.text()} in {watch.seconds:.2f} s")
         with report.bar("the same in a loop over pyca AESGCM"), Stopwatch() as watch:
             made = self._loop.new(count, PURPOSE)
-        self._rows.append(Row("keys issued, one call", issued, Timed(count, watch.seconds)))
+        self._rows.append(Row("issue, one call", issued, Timed(count, watch.seconds)))
         report.step(f"Unwrapping {self._unwrap:,} of them, drawn at random")
         drawn = SystemRandom().sample(range(count), self._unwrap)
         with batch as keys, made as others:
@@ -123,8 +123,8 @@ class Demo:
         with Stopwatch() as watch:
             self._loop.open([blob for _, blob in others], PURPOSE)
         loop = Timed(len(others), watch.seconds)
-        self._rows.append(Row("keys opened, one call", ours, loop))
-        self._rows.append(Row("keys opened, a call each", ours_singly, loop))
+        self._rows.append(Row("unwrap, one call", ours, loop))
+        self._rows.append(Row("unwrap, call each", ours_singly, loop))
 
     def _compare(self, how: str, issued: Sequence[bytes], opened: Sequence[bytes]) -> None:
         same = len(opened) == len(issued) and sum(
