@@ -70,8 +70,7 @@ lint: lint-python lint-rust lint-deny ## Formats, lints, types, stubs, layers, g
 lint-python: $(DEV_PACKAGES) $(EXTENSION)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy python/clavero tools tests
-	cd benches && ../$(BIN)/mypy --config-file ../pyproject.toml .
+	$(BIN)/mypy python/clavero tools tests benches
 	$(BIN)/python -m mypy.stubtest --ignore-unused-allowlist --allowlist tools/stubtest-allowlist.txt clavero._native
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate_model.py --check
