@@ -154,23 +154,24 @@ class Maintenance:
                 after = row.hbkid
                 with self._store.read() as tx:
                     key = keys.get(tx, row.region, row.account, row.key_id)
-                if key is None:
+                if key is None or row.token is None:
                     continue  # erased meanwhile
                 binding = Binding(
                     row.region, row.account, row.key_id, key.spec, key.usage, key.origin
                 )
                 try:
-                    replaced.append((row, self._keystore.rewrap(binding, row.hbkid, row.token)))
+                    token = self._keystore.rewrap(binding, row.hbkid, row.token)
+                    replaced.append((row.hbkid, row.token, token))
                 except KMSError:
                     # A damaged row: it keeps its token, and the domain key that it names stays.
                     _log.exception("re-wrapping a token of %s failed", row.key_id)
             with self._store.write() as tx:
-                for row, token in replaced:
+                for hbkid, before, token in replaced:
                     versions.replace_token(
                         tx,
                         region,
-                        row.hbkid,
-                        expected=row.token,
+                        hbkid,
+                        expected=before,
                         token=token,
                         domain_key_id=token_domain_key(token),
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,10 +12,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
+from clavero.store import aliases, keys, migrate, schema, tags, versions
 from clavero.store import folder as found
-from clavero.store import keys, migrate, schema
 from clavero.store.engine import open_store
 from clavero.store.errors import StoreError
+
+
+def named(key):
+    return key.region, key.account, key.key_id
 
 
 def shape(connection: sqlite3.Connection) -> dict[str, list[str]]:
@@ -73,7 +78,7 @@ def test_an_older_store_is_brought_up_to_date(folder, make_key, monkeypatch):
     with open_store(folder) as store, store.write() as tx:
         keys.insert_key(tx, *make_key(1))
     ran = []
-    monkeypatch.setattr(schema, "REVISIONS", ("0000", "0001"))
+    monkeypatch.setattr(schema, "REVISIONS", ("0000", *schema.REVISIONS))
     monkeypatch.setattr(migrate, "upgrade", lambda tx: ran.append(tx.in_transaction()))
     with sqlite3.connect(folder / "clavero.db") as older:
         older.execute("UPDATE alembic_version SET version_num = '0000'")
@@ -84,10 +89,58 @@ def test_an_older_store_is_brought_up_to_date(folder, make_key, monkeypatch):
     assert ran == [True]
 
 
+def test_a_store_of_the_first_schema_is_upgraded_with_all_its_rows(folder, make_key):
+    """Made by the migration of 0001 alone, filled as that release did, then opened by this one."""
+    folder.mkdir(mode=0o700)
+    first = create_engine(f"sqlite:///{folder / 'clavero.db'}")
+    with first.begin() as tx:
+        tx.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        migrate.upgrade(tx, "0001")
+        for number in (1, 2):
+            key, version = make_key(number, description="payroll", enabled=number == 1)
+            tx.exec_driver_sql(
+                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0, ?, ?)",
+                (*named(key), key.description, key.usage, key.spec, key.origin, key.manager,
+                 key.enabled, key.created, key.policy, key.current_version),
+            )  # fmt: skip
+            tx.exec_driver_sql(
+                "INSERT INTO key_versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (version.region, version.hbkid, version.account, version.key_id, version.token,
+                 version.domain_key_id, version.material_id, version.created),
+            )  # fmt: skip
+        tx.exec_driver_sql(
+            "INSERT INTO aliases VALUES (?, ?, 'alias/a', ?, 1.0, 2.0)",
+            (key.region, key.account, key.key_id),
+        )
+        tx.exec_driver_sql("INSERT INTO tags VALUES (?, ?, ?, 'k', 'v')", named(key))
+        # An older version of the second key
+        tx.exec_driver_sql(
+            "INSERT INTO key_versions SELECT region, zeroblob(16), account, key_id, token, "
+            "domain_key_id, material_id, created - 1 FROM key_versions WHERE key_id = ?",
+            (key.key_id,),
+        )
+    first.dispose()
+    assert found.Found.OLDER is found.inspect(folder / "clavero.db")
+    with open_store(folder) as store, store.write() as tx:
+        one, its_version = make_key(1, description="payroll")
+        assert keys.get(tx, *named(one)) == one
+        assert versions.of_key(tx, *named(one)) == [its_version]
+        two, its_version = make_key(2, description="payroll", enabled=False)
+        assert keys.get(tx, *named(two)) == two
+        older, current = versions.of_key(tx, *named(two))
+        assert current == replace(its_version, number=2)
+        assert (older.hbkid, older.number, older.state) == (bytes(16), 1, "NON_CURRENT")
+        assert aliases.get(tx, two.region, two.account, "alias/a") is not None
+        assert tags.of_key(tx, *named(two)) == {"k": "v"}
+        assert keys.erase(tx, *named(two))
+        assert versions.of_key(tx, *named(two)) == []
+    assert found.Found.CURRENT is found.inspect(folder / "clavero.db")
+
+
 def test_a_migration_that_fails_leaves_the_store_as_it_was(folder, make_key, monkeypatch):
     with open_store(folder) as store, store.write() as tx:
         keys.insert_key(tx, *make_key(1))
-    monkeypatch.setattr(schema, "REVISIONS", ("0000", "0001"))
+    monkeypatch.setattr(schema, "REVISIONS", ("0000", *schema.REVISIONS))
     with sqlite3.connect(folder / "clavero.db") as older:
         older.execute("UPDATE alembic_version SET version_num = '0000'")
         before = shape(older)

@@ -6,11 +6,13 @@ from dataclasses import fields, replace
 
 import pytest
 
-from clavero.store import aliases, domains, keys, meta, schema, tags, versions
+from clavero.store import aliases, domains, grants, keys, meta, schema, tags, usage, versions
 from clavero.store.aliases import AliasRow
 from clavero.store.domains import DomainRow
 from clavero.store.errors import StoreConflict, StoreError
+from clavero.store.grants import GrantRow
 from clavero.store.keys import KeyRow
+from clavero.store.usage import UsageRow
 from clavero.store.versions import VersionRow
 
 REGION, ACCOUNT = "us-east-1", "111122223333"
@@ -31,6 +33,8 @@ def alias_of(key: KeyRow, name: str) -> AliasRow:
         (VersionRow, schema.key_versions),
         (AliasRow, schema.aliases),
         (DomainRow, schema.domains),
+        (GrantRow, schema.grants),
+        (UsageRow, schema.last_usage),
     ],
 )
 def test_row_classes_have_the_tables_columns_in_order(row, table):
@@ -92,10 +96,12 @@ def test_a_version_must_belong_to_its_key(store, make_key):
         {"current_version": b"short"},
         {"deletion_date": 5.0, "pending_window": 7},  # and still enabled
         {"deletion_date": 5.0, "enabled": False},  # without its window
+        {"rotation_period": 365},  # without its date
     ],
 )
 def test_rows_that_break_a_rule_are_refused(store, make_key, changes):
     key, version = make_key(1, **changes)
+    assert key.current_version is not None
     version = replace(version, hbkid=key.current_version)
     with pytest.raises(StoreError), store.write() as tx:
         keys.insert_key(tx, key, version)
@@ -103,7 +109,18 @@ def test_rows_that_break_a_rule_are_refused(store, make_key, changes):
         assert keys.count(tx) == 0
 
 
-@pytest.mark.parametrize("changes", [{"token": b""}, {"domain_key_id": b"x"}, {"material_id": "x"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token": b""},
+        {"token": None},  # and still with a domain key
+        {"domain_key_id": b"x"},
+        {"material_id": "x"},
+        {"number": 0},
+        {"state": "OLD"},
+        {"rotation_type": "AUTOMATIC"},  # without its date
+    ],
+)
 def test_versions_that_break_a_rule_are_refused(store, make_key, changes):
     key, version = make_key(1)
     with pytest.raises(StoreError), store.write() as tx:
@@ -158,7 +175,7 @@ def test_pages_of_keys_cover_every_key_once_in_order(store, make_key, limit):
 def test_fields_of_a_key_change_alone(store, make_key):
     key, version = make_key(1)
     other = make_key(2)
-    second = replace(version, hbkid=b"2" * 16, created=2000.0)
+    second = replace(version, hbkid=b"2" * 16, created=2000.0, number=2, state="NON_CURRENT")
     with store.write() as tx:
         keys.insert_key(tx, key, version)
         keys.insert_key(tx, *other)
@@ -231,6 +248,7 @@ def test_rewrap_walks_replaces_and_counts(store, make_key):
             assert len(batch) <= 3
             for each in batch:
                 seen.append(each.hbkid)
+                assert each.token is not None
                 assert versions.replace_token(
                     tx, REGION, each.hbkid, expected=each.token, token=b"new", domain_key_id=new
                 )
@@ -302,6 +320,141 @@ def test_tags(store, make_key):
         assert tags.page(tx, *named(key), limit=2, after="b") == ([("d", "4")], False)
     with pytest.raises(StoreConflict), store.write() as tx:
         tags.put(tx, REGION, ACCOUNT, "absent", {"a": "1"})
+
+
+def test_a_key_without_material_is_no_use_and_gets_it_later(store, make_key):
+    key, version = make_key(1, current_version=None, enabled=False, origin="EXTERNAL")
+    with store.write() as tx:
+        with pytest.raises(ValueError, match="not the current version"):
+            keys.insert_key(tx, key, version)
+        keys.insert_key(tx, key, None)
+        assert keys.get(tx, *named(key)) == key
+        assert versions.last_number(tx, *named(key)) == 0
+    with pytest.raises(StoreError), store.write() as tx:
+        keys.set_enabled(tx, *named(key), True)
+    with store.write() as tx:
+        versions.insert_version(tx, version)
+        assert keys.set_current_version(tx, *named(key), version.hbkid)
+        assert keys.set_enabled(tx, *named(key), True)
+        gone = replace(version, hbkid=b"g" * 16, number=2, token=None, domain_key_id=None,
+                       state="PENDING_ROTATION", import_state="PENDING_IMPORT")  # fmt: skip
+        versions.insert_version(tx, gone)
+        assert versions.get(tx, REGION, gone.hbkid) == gone
+        assert keys.erase(tx, *named(key))
+    key, version = make_key(2)
+    with pytest.raises(ValueError, match="is not given"), store.write() as tx:
+        keys.insert_key(tx, key, None)
+
+
+def test_rotations_are_due_in_order_paged_and_counted(store, make_key):
+    pairs = [make_key(number) for number in range(4)]
+    first, second, third, fourth = (key for key, _ in pairs)
+    with store.write() as tx:
+        keys.insert_many(tx, pairs)
+        assert keys.next_rotation(tx) is None
+        for key, date in ((first, 30.0), (second, 10.0), (third, 20.0), (fourth, 5.0)):
+            assert keys.set_rotation(tx, *named(key), 90, date)
+        assert not keys.set_rotation(tx, REGION, ACCOUNT, "absent", 90, 1.0)
+        assert keys.set_enabled(tx, *named(fourth), False)
+        assert keys.next_rotation(tx) == 10.0
+        assert [each.key_id for each in keys.rotation_due(tx, 20.0, limit=9)] == [
+            second.key_id,
+            third.key_id,
+        ]
+        assert len(keys.rotation_due(tx, 99.0, limit=2)) == 2
+        assert keys.set_rotation(tx, *named(second), None, None)
+        assert keys.next_rotation(tx) == 20.0
+        stored = [pairs[0][1]]
+        for number in range(2, 6):
+            versions.retire_current(tx, *named(first))
+            assert versions.last_number(tx, *named(first)) == number - 1
+            kind = "ON_DEMAND" if number % 2 else "AUTOMATIC"
+            stored[-1] = replace(stored[-1], state="NON_CURRENT")
+            stored.append(
+                replace(
+                    stored[0],
+                    hbkid=bytes([90 - number]) * 16,
+                    number=number,
+                    state="CURRENT",
+                    rotation_type=kind,
+                    rotated=7.0,
+                )
+            )
+            versions.insert_version(tx, stored[-1])
+        assert versions.of_key(tx, *named(first)) == stored
+        assert versions.count_rotations(tx, *named(first), "ON_DEMAND") == 2
+        page = versions.page(tx, *named(first), limit=2, rotations_only=True)
+        assert page == (stored[1:3], True)
+        page = versions.page(tx, *named(first), limit=2, after=3, rotations_only=True)
+        assert page == (stored[3:], False)
+        page = versions.page(tx, *named(first), limit=9, rotations_only=False)
+        assert page == (stored, False)
+        assert versions.get(tx, REGION, pairs[1][1].hbkid) == pairs[1][1]
+    with pytest.raises(StoreConflict), store.write() as tx:
+        versions.insert_version(tx, replace(stored[0], hbkid=b"n" * 16))  # its number is taken
+
+
+def test_grants(store, make_key):
+    pairs = [make_key(number) for number in range(2)]
+    key, other = (key for key, _ in pairs)
+
+    def grant(of: KeyRow, number: int, **changes: str | None) -> GrantRow:
+        made = GrantRow(
+            *named(of), f"{number:064x}", None, "arn:a", None, "arn:r", None, '["Encrypt"]', None,
+            ACCOUNT, 1.0,
+        )  # fmt: skip
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    every = [grant(key, number, name="n" if number % 2 else None) for number in range(5)]
+    foreign = grant(other, 1, grantee="arn:b", constraints='{"SourceArn":"arn:x"}')
+    with store.write() as tx:
+        keys.insert_many(tx, pairs)
+        for each in (*every, foreign):
+            grants.insert_grant(tx, each)
+        assert grants.get(tx, *named(key), every[3].grant_id) == every[3]
+        assert grants.get(tx, *named(other), every[3].grant_id) is None
+        assert grants.named(tx, *named(key), "n") == [every[1], every[3]]
+        assert grants.count(tx, *named(key)) == 5
+        assert grants.page(tx, *named(key), limit=3) == (every[:3], True)
+        after = every[2].grant_id
+        assert grants.page(tx, *named(key), limit=3, after=after) == (every[3:], False)
+        assert grants.page(tx, *named(key), limit=3, grantee="arn:b") == ([], False)
+        assert grants.page(tx, *named(other), limit=3, grantee="arn:b") == ([foreign], False)
+        assert grants.page(tx, *named(other), limit=3, grantee_service="a.b") == ([], False)
+        seen, more = grants.retirable(tx, REGION, "arn:r", limit=4)
+        assert more
+        last = seen[-1]
+        rest, more = grants.retirable(
+            tx, REGION, "arn:r", limit=4, after=(last.account, last.key_id, last.grant_id)
+        )
+        assert (seen + rest, more) == ([*every, foreign], False)
+        assert grants.remove(tx, *named(key), every[0].grant_id)
+        assert not grants.remove(tx, *named(key), every[0].grant_id)
+        assert keys.erase(tx, *named(key))
+        assert grants.count(tx, *named(key)) == 0
+        assert grants.count(tx, *named(other)) == 1
+    for wrong in (
+        foreign,
+        replace(foreign, key_id="absent"),
+        grant(other, 2, grantee=None),
+        grant(other, 2, grantee_service="a.b"),
+        grant(other, 2, retiring_service="a.b"),
+    ):
+        with pytest.raises(StoreConflict), store.write() as tx:
+            grants.insert_grant(tx, wrong)
+
+
+def test_the_last_usage_takes_the_place_of_the_one_before(store, make_key):
+    key, version = make_key(1)
+    row = UsageRow(*named(key), "Encrypt", 5.0, "event", "request")
+    with store.write() as tx:
+        keys.insert_key(tx, key, version)
+        assert usage.get(tx, *named(key)) is None
+        usage.put(tx, row)
+        usage.put(tx, replace(row, used=6.0, operation="Decrypt"))
+        assert usage.get(tx, *named(key)) == replace(row, used=6.0, operation="Decrypt")
+    with pytest.raises(StoreConflict), store.write() as tx:
+        usage.put(tx, replace(row, key_id="absent"))
 
 
 def test_a_domain_state_only_moves_forward(store):

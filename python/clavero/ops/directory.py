@@ -50,6 +50,26 @@ class Version(Material):
         return Binding(row.region, row.account, row.key_id, row.spec, row.usage, row.origin)
 
 
+class NoMaterial(Version):
+    """What stands in the place of the current version while a key has no key material.
+
+    The key's state, PendingImport, keeps operations from it; should one get here, it is refused.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.hbkid = b""
+        self.material_id = ""
+        self.handle = None
+
+    @property
+    def binding(self) -> Binding:
+        """There is no backing key: KMSInvalidStateException."""
+        raise errors.key_state(self.key.arn, "PendingImport")
+
+
 class Key:
     """A KMS key in memory. `row` is its stored row; the rest follows from it.
 
@@ -70,6 +90,8 @@ class Key:
         self.row = _sharing(row)
         if row.deletion_date is not None:
             self.state = "PendingDeletion"
+        elif row.current_version is None:
+            self.state = "PendingImport"
         else:
             self.state = "Enabled" if row.enabled else "Disabled"
 
@@ -81,7 +103,8 @@ class Key:
     @property
     def versions(self) -> list[Version]:
         """The versions that are cached, the current one first."""
-        return [self.current, *(self._others or {}).values()]
+        others = (self._others or {}).values()
+        return [*others] if isinstance(self.current, NoMaterial) else [self.current, *others]
 
     def version(self, hbkid: bytes) -> Version | None:
         """The cached version of that HBKID."""
@@ -95,6 +118,15 @@ class Key:
         if self._others is None:
             self._others = {}
         self._others[version.hbkid] = version
+
+    def rotate(self, version: Version) -> None:
+        """Have `version` encrypt from now on; calls that run go on with the one before."""
+        before = self.current
+        if not isinstance(before, NoMaterial):
+            self.admit(before)  # first, so that whoever looks for it meanwhile finds it
+        self.current = version
+        if self._others is not None:
+            self._others.pop(version.hbkid, None)
 
 
 def _sharing(row: KeyRow) -> KeyRow:
@@ -225,10 +257,14 @@ class Directory:
         generation = region.generation
         with self._store.read() as tx:
             row = keys.get(tx, owner.region, owner.account, key_id)
-            current = None if row is None else versions.get(tx, region.name, row.current_version)
+            current = None
+            if row is not None and row.current_version is not None:
+                current = versions.get(tx, region.name, row.current_version)
         if row is None:
             return None
-        if current is None or (current.account, current.key_id) != (owner.account, key_id):
+        if row.current_version is not None and (
+            current is None or (current.account, current.key_id) != (owner.account, key_id)
+        ):
             raise StoreError(
                 f"The key {key_id} has no key material in the store: its rows were changed. "
                 "Restore the store from a backup."
@@ -243,20 +279,25 @@ class Directory:
             return key
 
     @staticmethod
-    def _made(row: KeyRow, version: VersionRow, handle: int | None) -> Key:
-        key = Key(replace(row, current_version=version.hbkid))  # one copy of the id
-        key.current = Version(key, version, handle)
+    def _made(row: KeyRow, version: VersionRow | None, handle: int | None) -> Key:
+        if version is None:
+            key = Key(row)
+            key.current = NoMaterial(key)
+        else:
+            key = Key(replace(row, current_version=version.hbkid))  # one copy of the id
+            key.current = Version(key, version, handle)
         return key
 
     @staticmethod
     def _keep(owner: Scope, key: Key) -> None:
         owner.by_id[key.row.key_id] = key
-        owner.keys.by_hbkid[key.current.hbkid] = key.current
+        if not isinstance(key.current, NoMaterial):
+            owner.keys.by_hbkid[key.current.hbkid] = key.current
 
     # --- after a commit --------------------------------------------------------------------------
 
-    def add(self, row: KeyRow, version: VersionRow, handle: int | None) -> Key:
-        """Take in a key that was just stored."""
+    def add(self, row: KeyRow, version: VersionRow | None, handle: int | None) -> Key:
+        """Take in a key that was just stored, without a version where its material is imported."""
         owner = self.scope(row.region, row.account)
         key = self._made(row, version, handle)
         with self._lock:
@@ -276,6 +317,25 @@ class Directory:
             cached = owner.by_id.get(row.key_id)
             if cached is not None and cached is not key:
                 cached.update(row)
+
+    def rotated(self, row: KeyRow, version: VersionRow, handle: int | None) -> bool:
+        """Take over a row and its new current version. `order` must be held, as for `changed`.
+
+        False where nobody has the key in memory, and so nobody will use the handle.
+        """
+        owner = self.scope(row.region, row.account)
+        with self._lock:
+            owner.keys.generation += 1
+            key = owner.by_id.get(row.key_id)
+            if key is None:
+                return False
+            made = key.version(version.hbkid) or Version(key, version)
+            if handle is not None:
+                made.handle = handle
+            owner.keys.by_hbkid[made.hbkid] = made
+            key.rotate(made)
+            key.update(row)
+            return True
 
     def forget(self, region: str, account: str, key_id: str) -> list[Version]:
         """Drop a key that was just erased; gives the versions whose keys must leave the HSM."""

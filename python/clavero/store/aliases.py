@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from .errors import StoreConflict
@@ -37,6 +37,11 @@ _UPDATE = (
     update(aliases).where(*_ONE).values(key_id=bindparam("a_key_id"), updated=bindparam("a_at"))
 )
 _DELETE = delete(aliases).where(*_ONE)
+_COUNT = (
+    select(func.count())
+    .select_from(aliases)
+    .where(*_ACCOUNT, aliases.c.key_id == bindparam("a_key_id"))
+)
 _PAGE = (
     select(*aliases.c)
     .where(*_ACCOUNT, aliases.c.name > bindparam("a_after"))
@@ -94,6 +99,12 @@ def retarget(
 def remove(tx: Connection, region: str, account: str, name: str) -> bool:
     """Delete the alias. False when there is no such alias."""
     return tx.execute(_DELETE, _named(region, account, name)).rowcount == 1
+
+
+def count(tx: Connection, region: str, account: str, key_id: str) -> int:
+    """Return how many aliases stand for the key."""
+    asked = {"a_region": region, "a_account": account, "a_key_id": key_id}
+    return tx.execute(_COUNT, asked).scalar_one()
 
 
 def page(

@@ -23,8 +23,9 @@ class KeyRow:
     """One KMS key, named by (region, account, key_id).
 
     `usage`, `spec`, `origin` and `manager` are AWS's KeyUsage, KeySpec, Origin and KeyManager.
-    Times are epoch seconds, `pending_window` days. `current_version` is the HBKID, 16 bytes, of
-    the version that encrypts.
+    Times are epoch seconds, `pending_window` and `rotation_period` days. `current_version` is the
+    HBKID, 16 bytes, of the version that encrypts; None while the key waits for its material.
+    `next_rotation` is when it rotates by itself, `primary_region` where its primary key is.
     """
 
     region: str
@@ -41,7 +42,10 @@ class KeyRow:
     pending_window: int | None
     multi_region: bool
     policy: str
-    current_version: bytes
+    current_version: bytes | None
+    rotation_period: int | None = None
+    next_rotation: float | None = None
+    primary_region: str | None = None
 
 
 _COLUMNS = tuple(column.name for column in keys.c)
@@ -70,11 +74,28 @@ _DUE = (
 )
 _NEXT_DUE = select(func.min(keys.c.deletion_date))
 _COUNT = select(func.count()).select_from(keys)
+_COUNT_OF = _COUNT.where(
+    keys.c.region == bindparam("k_region"), keys.c.account == bindparam("k_account")
+)
+# A key that is disabled or waits for its deletion keeps its date, and rotates when it is back.
+_ROTATION_DUE = (
+    select(*keys.c)
+    .where(keys.c.next_rotation <= bindparam("k_now"), keys.c.enabled)
+    .order_by(keys.c.next_rotation, keys.c.region, keys.c.account, keys.c.key_id)
+    .limit(bindparam("k_limit"))
+)
+_NEXT_ROTATION = select(func.min(keys.c.next_rotation)).where(keys.c.enabled)
+_ROTATION = (
+    update(keys)
+    .where(*_ONE)
+    .values(rotation_period=bindparam("k_value"), next_rotation=bindparam("k_next"))
+)
 _DELETE = delete(keys).where(*_ONE)
 _TOKENS = select(key_versions.c.hbkid, key_versions.c.token).where(
     key_versions.c.region == bindparam("k_region"),
     key_versions.c.account == bindparam("k_account"),
     key_versions.c.key_id == bindparam("k_key_id"),
+    key_versions.c.token.is_not(None),
 )
 _ZERO = (
     update(key_versions)
@@ -107,8 +128,8 @@ _CANCEL = (
 )
 
 
-def insert_key(tx: Connection, key: KeyRow, version: VersionRow) -> None:
-    """Store a new key with its first version.
+def insert_key(tx: Connection, key: KeyRow, version: VersionRow | None) -> None:
+    """Store a new key with its first version, or without one where its material is imported.
 
     Raises StoreConflict when the key id or the version is taken, ValueError when `version` is
     not the current version of `key`.
@@ -116,7 +137,8 @@ def insert_key(tx: Connection, key: KeyRow, version: VersionRow) -> None:
     _check_pair(key, version)
     try:
         tx.execute(_INSERT, _values(key))
-        tx.execute(versions.INSERT, versions.values(version))
+        if version is not None:
+            tx.execute(versions.INSERT, versions.values(version))
     except IntegrityError as error:
         raise StoreConflict(
             f"The key {key.key_id} or its version is already in {key.region}: use a new key id."
@@ -167,6 +189,11 @@ def count(tx: Connection) -> int:
     return tx.execute(_COUNT).scalar_one()
 
 
+def count_of(tx: Connection, region: str, account: str) -> int:
+    """Return how many keys the account has in the Region."""
+    return tx.execute(_COUNT_OF, {"k_region": region, "k_account": account}).scalar_one()
+
+
 def set_enabled(tx: Connection, region: str, account: str, key_id: str, enabled: bool) -> bool:
     """Enable or disable the key. False when it does not exist or waits for its deletion."""
     return _change(tx, _ENABLED, region, account, key_id, enabled)
@@ -185,10 +212,34 @@ def set_policy(tx: Connection, region: str, account: str, key_id: str, policy: s
 
 
 def set_current_version(
-    tx: Connection, region: str, account: str, key_id: str, hbkid: bytes
+    tx: Connection, region: str, account: str, key_id: str, hbkid: bytes | None
 ) -> bool:
     """Make the version `hbkid`, which has been stored, the one that encrypts."""
     return _change(tx, _VERSION, region, account, key_id, hbkid)
+
+
+def set_rotation(
+    tx: Connection,
+    region: str,
+    account: str,
+    key_id: str,
+    period: int | None,
+    next_rotation: float | None,
+) -> bool:
+    """Have the key rotate by itself at `next_rotation` and every `period` days, or never (None)."""
+    values = {**_named(region, account, key_id), "k_value": period, "k_next": next_rotation}
+    return tx.execute(_ROTATION, values).rowcount == 1
+
+
+def rotation_due(tx: Connection, now: float, *, limit: int) -> list[KeyRow]:
+    """Return up to `limit` enabled keys whose rotation is due, the earliest first."""
+    return [KeyRow(*row) for row in tx.execute(_ROTATION_DUE, {"k_now": now, "k_limit": limit})]
+
+
+def next_rotation(tx: Connection) -> float | None:
+    """Return when the next enabled key rotates by itself, or None."""
+    earliest: float | None = tx.execute(_NEXT_ROTATION).scalar_one()
+    return earliest
 
 
 def schedule_deletion(
@@ -219,7 +270,7 @@ def next_due(tx: Connection) -> float | None:
 
 
 def erase(tx: Connection, region: str, account: str, key_id: str) -> bool:
-    """Delete the key with its versions, aliases and tags. False when it does not exist.
+    """Delete the key with all that belongs to it. False when it does not exist.
 
     Its tokens are overwritten first, so that they are gone even where a database keeps deleted
     rows. `Store.checkpoint` then removes what the write-ahead log still holds.
@@ -242,7 +293,11 @@ def _values(key: KeyRow) -> Mapping[str, object]:
     return {name: getattr(key, name) for name in _COLUMNS}
 
 
-def _check_pair(key: KeyRow, version: VersionRow) -> None:
+def _check_pair(key: KeyRow, version: VersionRow | None) -> None:
+    if version is None:
+        if key.current_version is not None:
+            raise ValueError(f"The current version of the key {key.key_id} is not given.")
+        return
     if (version.region, version.account, version.key_id, version.hbkid) != (
         key.region,
         key.account,

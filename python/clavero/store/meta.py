@@ -8,6 +8,7 @@ from .schema import meta
 
 DEPLOYMENT_ID = "deployment_id"
 CREATED = "created"
+USAGE_SINCE = "usage_since"  # epoch seconds: from when on the last usage of keys is recorded
 
 _GET = select(meta.c.value).where(meta.c.name == bindparam("a"))
 _INSERT = insert(meta)

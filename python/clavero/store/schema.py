@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 # Migrations in the order in which they apply. The last one is what `metadata` below describes.
-REVISIONS: tuple[str, ...] = ("0001",)
+REVISIONS: tuple[str, ...] = ("0001", "0002")
 HEAD: str = REVISIONS[-1]
 
 # Written into the header of the database file, so that another program's SQLite file is refused.
@@ -75,7 +75,11 @@ keys = Table(
     Column("pending_window", Integer),
     Column("multi_region", Boolean, nullable=False),
     Column("policy", Text, nullable=False),
-    Column("current_version", LargeBinary(16), nullable=False),
+    # None while the key has no key material: its state is PendingImport.
+    Column("current_version", LargeBinary(16)),
+    Column("rotation_period", Integer),
+    Column("next_rotation", Double),
+    Column("primary_region", String),
     CheckConstraint("length(region) > 0", name="region"),
     CheckConstraint("length(account) = 12", name="account"),
     CheckConstraint("length(key_id) > 0", name="key_id"),
@@ -83,7 +87,10 @@ keys = Table(
     # A key that waits for its deletion must not be usable, whatever a caller forgets to check.
     CheckConstraint("deletion_date IS NULL OR NOT enabled", name="pending_deletion"),
     CheckConstraint("deletion_date IS NULL OR pending_window IS NOT NULL", name="pending_window"),
+    CheckConstraint("current_version IS NOT NULL OR NOT enabled", name="material"),
+    CheckConstraint("(rotation_period IS NULL) = (next_rotation IS NULL)", name="rotation"),
     Index(None, "deletion_date"),
+    Index(None, "next_rotation"),
 )
 
 key_versions = Table(
@@ -93,10 +100,21 @@ key_versions = Table(
     Column("hbkid", LargeBinary(16), primary_key=True),
     Column("account", String, nullable=False),
     Column("key_id", String, nullable=False),
-    Column("token", LargeBinary, nullable=False),
-    Column("domain_key_id", LargeBinary(16), nullable=False),
+    # Both None: imported key material that was deleted, or expired.
+    Column("token", LargeBinary),
+    Column("domain_key_id", LargeBinary(16)),
     Column("material_id", String, nullable=False),
     Column("created", Double, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("rotation_type", String),
+    Column("rotated", Double),
+    Column("public_key", LargeBinary),
+    Column("import_state", String),
+    Column("expiration_model", String),
+    Column("valid_to", Double),
+    Column("description", Text),
+    Column("fingerprint", LargeBinary(32)),
     ForeignKeyConstraint(
         ["region", "account", "key_id"],
         ["keys.region", "keys.account", "keys.key_id"],
@@ -104,11 +122,17 @@ key_versions = Table(
     ),
     CheckConstraint("length(hbkid) = 16", name="hbkid"),
     CheckConstraint("length(token) > 0", name="token"),
+    CheckConstraint("(token IS NULL) = (domain_key_id IS NULL)", name="sealed"),
     CheckConstraint("length(domain_key_id) = 16", name="domain_key_id"),
     CheckConstraint("length(material_id) = 64", name="material_id"),
+    CheckConstraint("number >= 1", name="number"),
+    CheckConstraint("state IN ('CURRENT', 'NON_CURRENT', 'PENDING_ROTATION')", name="state"),
+    CheckConstraint("(rotation_type IS NULL) = (rotated IS NULL)", name="rotated"),
     # With hbkid at its end the index gives re-wrap its batches in order, without a sort.
     Index(None, "region", "domain_key_id", "hbkid"),
-    Index(None, "region", "account", "key_id"),
+    # In the order of rotations, which times do not give: several may bear the same one.
+    Index(None, "region", "account", "key_id", "number", unique=True),
+    Index(None, "valid_to"),
 )
 
 aliases = Table(
@@ -144,6 +168,51 @@ tags = Table(
         ondelete="CASCADE",
     ),
     CheckConstraint("length(tag_key) > 0", name="tag_key"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("key_id", String, primary_key=True),
+    Column("grant_id", String, primary_key=True),
+    Column("name", String),
+    Column("grantee", String),
+    Column("grantee_service", String),
+    Column("retiring", String),
+    Column("retiring_service", String),
+    Column("operations", Text, nullable=False),
+    Column("constraints", Text),
+    Column("issuing_account", String, nullable=False),
+    Column("created", Double, nullable=False),
+    ForeignKeyConstraint(
+        ["region", "account", "key_id"],
+        ["keys.region", "keys.account", "keys.key_id"],
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("length(grant_id) = 64", name="grant_id"),
+    CheckConstraint("(grantee IS NULL) <> (grantee_service IS NULL)", name="grantee"),
+    CheckConstraint("retiring IS NULL OR retiring_service IS NULL", name="retiring"),
+    Index(None, "region", "account", "key_id", "name"),
+    Index(None, "region", "retiring", "account", "key_id", "grant_id"),
+)
+
+last_usage = Table(
+    "last_usage",
+    metadata,
+    Column("region", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("key_id", String, primary_key=True),
+    Column("operation", String, nullable=False),
+    Column("used", Double, nullable=False),
+    Column("event_id", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    ForeignKeyConstraint(
+        ["region", "account", "key_id"],
+        ["keys.region", "keys.account", "keys.key_id"],
+        ondelete="CASCADE",
+    ),
 )
 
 # Alembic's own table, so that a new database is stamped, and a start checks it, without Alembic.

@@ -21,31 +21,57 @@ class VersionRow:
     """One version of a key, named by (region, hbkid).
 
     `hbkid` and `domain_key_id` are 16 bytes, `material_id` is AWS's KeyMaterialId (64 lower-case
-    hexadecimal digits), `created` is in epoch seconds.
+    hexadecimal digits), times are in epoch seconds. `number` counts the key's versions from 1.
+    `state`, `rotation_type`, `import_state`, `expiration_model` and `description` are what
+    ListKeyRotations tells. `public_key` is SPKI DER, `fingerprint` tells imported materials apart.
+    Without `token` and `domain_key_id` the imported material was deleted.
     """
 
     region: str
     hbkid: bytes
     account: str
     key_id: str
-    token: bytes
-    domain_key_id: bytes
+    token: bytes | None
+    domain_key_id: bytes | None
     material_id: str
     created: float
+    number: int = 1
+    state: str = "CURRENT"
+    rotation_type: str | None = None
+    rotated: float | None = None
+    public_key: bytes | None = None
+    import_state: str | None = None
+    expiration_model: str | None = None
+    valid_to: float | None = None
+    description: str | None = None
+    fingerprint: bytes | None = None
 
 
 _COLUMNS = tuple(column.name for column in key_versions.c)
 _GET = select(*key_versions.c).where(
     key_versions.c.region == bindparam("v_region"), key_versions.c.hbkid == bindparam("v_hbkid")
 )
-_OF_KEY = (
+_KEY = (
+    key_versions.c.region == bindparam("v_region"),
+    key_versions.c.account == bindparam("v_account"),
+    key_versions.c.key_id == bindparam("v_key_id"),
+)
+_OF_KEY = select(*key_versions.c).where(*_KEY).order_by(key_versions.c.number)
+_PAGE = (
     select(*key_versions.c)
-    .where(
-        key_versions.c.region == bindparam("v_region"),
-        key_versions.c.account == bindparam("v_account"),
-        key_versions.c.key_id == bindparam("v_key_id"),
-    )
-    .order_by(key_versions.c.created, key_versions.c.hbkid)
+    .where(*_KEY, key_versions.c.number > bindparam("v_after"))
+    .order_by(key_versions.c.number)
+    .limit(bindparam("v_limit"))
+)
+_PAGE_OF_ROTATIONS = _PAGE.where(key_versions.c.rotated.is_not(None))
+_COUNT_ROTATIONS = (
+    select(func.count())
+    .select_from(key_versions)
+    .where(*_KEY, key_versions.c.rotation_type == bindparam("v_type"))
+)
+_LAST_NUMBER = select(func.max(key_versions.c.number)).where(*_KEY)
+_RETIRE = (
+    update(key_versions).where(*_KEY, key_versions.c.state == "CURRENT").values(state="NON_CURRENT")
 )
 _UNDER = (
     key_versions.c.region == bindparam("v_region"),
@@ -94,8 +120,45 @@ def get(tx: Connection, region: str, hbkid: bytes) -> VersionRow | None:
 
 def of_key(tx: Connection, region: str, account: str, key_id: str) -> list[VersionRow]:
     """Return the key's versions, the oldest first."""
-    found = tx.execute(_OF_KEY, {"v_region": region, "v_account": account, "v_key_id": key_id})
-    return [VersionRow(*row) for row in found]
+    return [VersionRow(*row) for row in tx.execute(_OF_KEY, _named(region, account, key_id))]
+
+
+def page(
+    tx: Connection,
+    region: str,
+    account: str,
+    key_id: str,
+    *,
+    limit: int,
+    after: int = 0,
+    rotations_only: bool,
+) -> tuple[list[VersionRow], bool]:
+    """Return up to `limit` versions beyond the number `after`, in order, and whether more follow.
+
+    `rotations_only` leaves out those that no rotation made: the first, and what is pending.
+    """
+    statement = _PAGE_OF_ROTATIONS if rotations_only else _PAGE
+    asked = {**_named(region, account, key_id), "v_after": after, "v_limit": limit + 1}
+    found = [VersionRow(*row) for row in tx.execute(statement, asked)]
+    return found[:limit], len(found) > limit
+
+
+def count_rotations(
+    tx: Connection, region: str, account: str, key_id: str, rotation_type: str
+) -> int:
+    """Return how often the key was rotated in this way: AUTOMATIC or ON_DEMAND."""
+    asked = {**_named(region, account, key_id), "v_type": rotation_type}
+    return tx.execute(_COUNT_ROTATIONS, asked).scalar_one()
+
+
+def last_number(tx: Connection, region: str, account: str, key_id: str) -> int:
+    """Return the number of the key's latest version, 0 when it has none."""
+    return tx.execute(_LAST_NUMBER, _named(region, account, key_id)).scalar_one() or 0
+
+
+def retire_current(tx: Connection, region: str, account: str, key_id: str) -> None:
+    """Make the key's CURRENT version NON_CURRENT: another one takes its place."""
+    tx.execute(_RETIRE, _named(region, account, key_id))
 
 
 def sealed_under(
@@ -145,3 +208,7 @@ def replace_token(
         },
     )
     return changed.rowcount == 1
+
+
+def _named(region: str, account: str, key_id: str) -> dict[str, object]:
+    return {"v_region": region, "v_account": account, "v_key_id": key_id}
