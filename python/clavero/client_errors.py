@@ -77,7 +77,7 @@ class ClientExceptions:
             "ResponseMetadata": {**metadata, "HTTPStatusCode": error.http_status},
             **error.members,
         }
-        if error.code in self._by_code:
+        if error.message and error.code in self._by_code:
             response["message"] = error.message
         return self.from_code(error.code)(response, operation)
 

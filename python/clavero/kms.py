@@ -118,15 +118,59 @@ class KMS:
         `principal` is an IAM or STS ARN, by default the root user of `account` (or of this KMS's).
         Clients are cheap and safe to share between threads.
         """
-        if principal is None:
-            owner = account or self._account
-            if not arn.is_account(owner):
-                raise ValueError(f"account must be 12 digits, not {owner!r}")
-            caller = Principal(arn.root_arn(owner), owner)
-        else:
-            caller = _parse_principal(principal, account)
+        caller = self._caller(principal, account)
         region = self._region if region is None else _checked_region(region)
         return Client(self._service, caller, self._directory.scope(region, caller.account))
+
+    def boto3_client(
+        self,
+        *,
+        region: str | None = None,
+        principal: str | None = None,
+        account: str | None = None,
+        config: Any = None,
+        **options: Any,
+    ) -> Any:
+        """An unmodified `boto3.client("kms")` whose requests this KMS answers, without a socket.
+
+        Validation, signing, retries, paginators and exceptions are boto3's; `config` (a
+        botocore.config.Config) and `options` go to boto3. Needs boto3; nothing of the AWS
+        configuration or credentials on this machine is read. One attempt is made unless `config`
+        says otherwise: nothing can be lost on the way.
+        """
+        session = self.boto3_session(region=region, principal=principal, account=account)
+        return session.client("kms", config=config, **options)
+
+    def boto3_session(
+        self,
+        *,
+        region: str | None = None,
+        principal: str | None = None,
+        account: str | None = None,
+    ) -> Any:
+        """A boto3.Session whose KMS clients, in any Region, this KMS answers, and no other client.
+
+        For libraries that make their own clients from a session. Each session has its own
+        exception classes, as any two sessions of boto3 have.
+        """
+        from clavero.wire.boto import open_session
+
+        caller = self._caller(principal, account)
+        region = self._region if region is None else _checked_region(region)
+        return open_session(
+            self._service,
+            caller,
+            region,
+            lambda name: self._directory.scope(_checked_region(name), caller.account),
+        )
+
+    def _caller(self, principal: str | None, account: str | None) -> Principal:
+        if principal is not None:
+            return _parse_principal(principal, account)
+        owner = account or self._account
+        if not arn.is_account(owner):
+            raise ValueError(f"account must be 12 digits, not {owner!r}")
+        return Principal(arn.root_arn(owner), owner)
 
     # --- operating it ----------------------------------------------------------------------------
 

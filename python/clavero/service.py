@@ -167,6 +167,10 @@ class Service:
                 f"The call could not be put on record, so it gets no answer: {failure}"
             ) from failure
 
+    def new_request_id(self) -> str:
+        """An id for an answer to what is no call: an operation that KMS does not have."""
+        return self._new_id()
+
     def schedule_changed(self) -> None:
         """Something new may be due: ask at the next call."""
         self._due = 0.0

@@ -97,7 +97,7 @@ def test_randomness_comes_from_the_hsm():
 
 def test_runtime_imports_are_declared():
     """A user has SQLAlchemy and Alembic, and an extra only where it was asked for."""
-    optional = {"botocore", "numpy", "typer", "rich", "cryptography", "pyarrow", "pytest"}
+    optional = {"boto3", "botocore", "numpy", "typer", "rich", "cryptography", "pyarrow", "pytest"}
     for path in PACKAGE.rglob("*.py"):
         packages = {name.split(".")[0] for name in imported(path)}
         foreign = packages - set(sys.stdlib_module_names) - {"clavero", "sqlalchemy", "alembic"}
