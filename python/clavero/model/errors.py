@@ -78,6 +78,14 @@ def serialization(message: str) -> KMSError:
     return KMSError("SerializationException", message)
 
 
+def member_required(member: str) -> KMSError:
+    """A member that this request needs, though others of the operation do not. AWS's form."""
+    return validation(
+        f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
+        "Member must not be null"
+    )
+
+
 def number_of_bytes_required() -> KMSError:
     """GenerateRandom without a size [L]."""
     return validation("NumberOfBytes is required.")

@@ -112,11 +112,16 @@ def _shown(name: str) -> str:
 
 
 def _text(value: object) -> str:
-    """The value as botocore prints it; Python does not print integers of thousands of digits."""
+    """The value as botocore prints it, or its type.
+
+    Python does not print integers of thousands of digits or lists in a thousand lists, and an
+    object of the caller's may raise anything.
+    """
     try:
         return f"{value}"
-    except ValueError:
-        return f"<{type(value).__name__} too large to print>"
+    except Exception:  # noqa: BLE001 (the report of one mistake must not end in another)
+        why = "too large" if isinstance(value, int) else "impossible"
+        return f"<{type(value).__name__} {why} to print>"
 
 
 def _is_blob(value: object) -> bool:

@@ -48,10 +48,7 @@ class BatchOperation:
         """Raises KMSError unless everything but the many is as the single operation has it."""
         rest = dict(params)
         if self.many not in rest:
-            raise errors.validation(
-                f"1 validation error detected: Value null at '{self.many[0].lower()}"
-                f"{self.many[1:]}' failed to satisfy constraint: Member must not be null"
-            )
+            raise errors.member_required(self.many[0].lower() + self.many[1:])
         many = rest.pop(self.many)
         for member in _NOT_OF_BATCHES & rest.keys():
             raise not_built(f"{member} in a batch")

@@ -76,8 +76,15 @@ def _refuse_unbuilt(call: Call) -> None:
         raise not_built("DryRunModifiers")
 
 
-def _of_ciphertext(context: OpsContext, call: Call) -> tuple[Key, ...]:
+def _check_ciphertext(call: Call) -> None:
     _refuse_unbuilt(call)
+    # The model lets it be absent, for dry runs with a modifier that ignores it.
+    if "CiphertextBlob" not in call.params:
+        raise errors.member_required("ciphertextBlob")
+
+
+def _of_ciphertext(context: OpsContext, call: Call) -> tuple[Key, ...]:
+    _check_ciphertext(call)
     return (_opening_key(context, call, "KeyId", "EncryptionContext"),)
 
 
@@ -105,7 +112,7 @@ def decrypt(context: OpsContext, call: Call) -> Response:
 
 
 def _source_and_destination(context: OpsContext, call: Call) -> tuple[Key, ...]:
-    _refuse_unbuilt(call)
+    _check_ciphertext(call)
     try:
         source = _opening_key(context, call, "SourceKeyId", "SourceEncryptionContext")
     except ForeignResource as foreign:
