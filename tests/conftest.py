@@ -80,7 +80,7 @@ def check_value(shape: Any, value: Any, where: str) -> None:
         assert type(value) is python, f"{where} is a {type(value)}"
         if getattr(shape, "enum", None):
             assert value in shape.enum, where
-        if kind in {"string", "blob"} and not where.endswith(".Description"):
+        if kind in {"string", "blob"} and not where.endswith((".Description", ".TagValue")):
             assert value, f"{where} is empty"
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from clavero.clock import ManualClock as ManualClock
     from clavero.clock import SystemClock as SystemClock
     from clavero.kms import KMS as KMS
+    from clavero.model.quotas import Quotas as Quotas
     from clavero.store.errors import StoreError as StoreError
     from clavero.store.errors import StoreLocked as StoreLocked
 
@@ -41,6 +42,7 @@ _HOMES: Final = {
     "InsecureMemory": "clavero._native",
     "KMS": "clavero.kms",
     "ManualClock": "clavero.clock",
+    "Quotas": "clavero.model.quotas",
     "StoreError": "clavero.store.errors",
     "StoreLocked": "clavero.store.errors",
     "SystemClock": "clavero.clock",

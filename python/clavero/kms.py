@@ -16,6 +16,7 @@ from clavero.iam.decision import Principal
 from clavero.keystores.native import NativeKeyStore, new_id
 from clavero.maintenance import Maintenance, Watch
 from clavero.model import arn
+from clavero.model.quotas import Quotas
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Directory
 from clavero.service import Service
@@ -39,8 +40,9 @@ class KMS:
 
     `path` is a folder of this KMS alone. `unseal` says where its root key comes from; by default a
     key file in the folder, made at the first opening. `account` (12 digits) and `region` are what
-    clients get that name none. `clock` is read for everything that has to do with time. Where
-    memory cannot be protected, opening fails unless `allow_insecure_memory`.
+    clients get that name none. `clock` is read for everything that has to do with time, and
+    `quotas` (clavero.Quotas) are AWS's by default. Where memory cannot be protected, opening fails
+    unless `allow_insecure_memory`.
 
     Raises StoreError (StoreLocked where another process has the folder) and HsmError
     (WrongRootKey, UnsealError, InsecureMemory, ...), each with a sentence that says what to do; a
@@ -55,6 +57,7 @@ class KMS:
         account: str = DEFAULT_ACCOUNT,
         region: str = DEFAULT_REGION,
         clock: Clock | None = None,
+        quotas: Quotas | None = None,
         allow_insecure_memory: bool = False,
     ) -> None:
         if not arn.is_account(account):
@@ -62,6 +65,7 @@ class KMS:
         self._account = account
         self._region = _checked_region(region)
         self._clock = clock or SystemClock()
+        self._quotas = quotas or Quotas()
         self.path: Final = None if path is None else Path(path)
         if self.path is None:
             unseal = unseal or _native.Unseal.ephemeral()
@@ -101,6 +105,7 @@ class KMS:
             new_id=new_id,
             ensure_domain=self._maintenance.ensure_domain,
             schedule_changed=lambda: self._service.schedule_changed(),
+            quotas=self._quotas,
         )
         self._service = Service(context, self._sink, self._clock, self._maintenance.run_due)
         self._watch = None if self.path is None else Watch(self._clock, self._maintenance.run_due)

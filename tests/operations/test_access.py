@@ -35,6 +35,12 @@ def calls(key: str, blob: bytes):
         ("kms:CancelKeyDeletion", named, "cancel_key_deletion", {"KeyId": key}),
         ("kms:UpdateKeyDescription", named, "update_key_description",
          {"KeyId": key, "Description": "x"}),
+        ("kms:TagResource", named, "tag_resource", {"KeyId": key, "Tags": []}),
+        ("kms:UntagResource", named, "untag_resource", {"KeyId": key, "TagKeys": []}),
+        ("kms:ListResourceTags", named, "list_resource_tags", {"KeyId": key}),
+        ("kms:GetKeyPolicy", named, "get_key_policy", {"KeyId": key}),
+        ("kms:ListKeyPolicies", named, "list_key_policies", {"KeyId": key}),
+        ("kms:PutKeyPolicy", named, "put_key_policy", {"KeyId": key, "Policy": "{}"}),
         ("kms:Encrypt", named, "encrypt", {"KeyId": key, "Plaintext": b"x"}),
         ("kms:Encrypt", named, "encrypt_many", {"KeyId": key, "Plaintexts": [b"x"]}),
         ("kms:GenerateDataKey", named, "generate_data_key", {"KeyId": key, "KeySpec": "AES_256"}),
@@ -144,7 +150,8 @@ def test_another_account_cannot_tell_which_keys_and_aliases_exist(
             if name not in params.values():
                 continue
             if ":alias/" in name and method in ALIAS_REFUSED:
-                refused("NotFoundException", getattr(stranger, method), **params)
+                code = "NotFoundException" if method == "create_alias" else "InvalidArnException"
+                refused(code, getattr(stranger, method), **params)
                 continue
             if params.get("DestinationKeyId") == name and "SourceKeyId" not in params:
                 action = "kms:ReEncryptTo"  # noqa: PLW2901 - its own blob it may open
@@ -167,7 +174,8 @@ def test_another_account_cannot_tell_which_keys_and_aliases_exist(
 # They take no alias, and say so before anything else.
 ALIAS_REFUSED = {
     "enable_key", "disable_key", "schedule_key_deletion", "cancel_key_deletion",
-    "update_key_description", "list_aliases", "create_alias",
+    "update_key_description", "list_aliases", "create_alias", "tag_resource", "untag_resource",
+    "list_resource_tags", "get_key_policy", "list_key_policies", "put_key_policy",
 }  # fmt: skip
 
 

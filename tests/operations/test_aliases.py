@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from clavero import KMS, Quotas
+
 
 @pytest.fixture
 def other(client):
@@ -139,3 +141,27 @@ def test_aliases_are_there_after_reopening(durable):
     client = durable.client()
     assert client.list_aliases()["Aliases"] == before
     assert client.describe_key(KeyId="alias/a")["KeyMetadata"]["KeyId"] == key_id
+
+
+def test_a_key_has_50_aliases_at_most(client, key, other, refused):
+    for number in range(50):
+        client.create_alias(AliasName=f"alias/{number}", TargetKeyId=key["KeyId"])
+    quota = "Aliases per key quota for this account in this region is 50, current usage is 50."
+    more = {"AliasName": "alias/more", "TargetKeyId": key["KeyId"]}
+    assert refused("LimitExceededException", client.create_alias, **more) == quota
+    client.create_alias(AliasName="alias/more", TargetKeyId=other["KeyId"])
+    assert refused("LimitExceededException", client.update_alias, **more) == quota
+    client.update_alias(AliasName="alias/0", TargetKeyId=key["KeyId"])  # it is there already
+    client.delete_alias(AliasName="alias/0")
+    client.update_alias(**more)
+
+
+def test_the_quota_can_be_set(refused):
+    with KMS(quotas=Quotas(aliases=1)) as kms:
+        client = kms.client()
+        key_id = client.create_key()["KeyMetadata"]["KeyId"]
+        client.create_alias(AliasName="alias/a", TargetKeyId=key_id)
+        text = refused(
+            "LimitExceededException", client.create_alias, AliasName="alias/b", TargetKeyId=key_id
+        )
+        assert "is 1, current usage is 1." in text

@@ -45,7 +45,10 @@ def test_a_new_key_s_record_names_it(deployment, client, key):
         ("ValidationException", lambda c, k: c.encrypt(KeyId=k, Plaintext=b"")),
         ("NotFoundException", lambda c, _: c.encrypt(KeyId="alias/x", Plaintext=b"x")),
         ("InvalidCiphertextException", lambda c, _: c.decrypt(CiphertextBlob=b"x")),
-        ("UnsupportedOperationException", lambda c, k: c.get_key_policy(KeyId=k)),
+        (
+            "UnsupportedOperationException",
+            lambda c, _: c.connect_custom_key_store(CustomKeyStoreId="cks-1"),
+        ),
         ("UnsupportedOperationException", lambda c, _: c.create_key(MultiRegion=True)),
         ("InvalidMarkerException", lambda c, _: c.list_keys(Marker="x")),
         ("ValidationException", lambda c, k: c.encrypt_many(k, 5)),

@@ -18,8 +18,9 @@ MODEL = ServiceModel(Loader().load_service_model("kms", "service-2"), "kms")
 BUILT = {
     "CancelKeyDeletion", "CreateAlias", "CreateKey", "Decrypt", "DeleteAlias", "DescribeKey",
     "DisableKey", "EnableKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
-    "GenerateRandom", "ListAliases", "ListKeys", "ReEncrypt", "ScheduleKeyDeletion", "UpdateAlias",
-    "UpdateKeyDescription",
+    "GenerateRandom", "GetKeyPolicy", "ListAliases", "ListKeyPolicies", "ListKeys",
+    "ListResourceTags", "PutKeyPolicy", "ReEncrypt", "ScheduleKeyDeletion", "TagResource",
+    "UntagResource", "UpdateAlias", "UpdateKeyDescription",
 }  # fmt: skip
 UNBUILT = sorted(set(MODEL.operation_names) - BUILT)
 TEXTS = {

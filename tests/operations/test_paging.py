@@ -42,8 +42,9 @@ def test_pages_are_complete_and_in_order(client, many, arn, limit):
 
 
 def test_the_default_page_is_aws_s(client):
-    key_id = client.create_key()["KeyMetadata"]["KeyId"]
     for number in range(51):
+        if number in {0, 50}:  # a key has 50 aliases at most
+            key_id = client.create_key()["KeyMetadata"]["KeyId"]
         client.create_alias(AliasName=f"alias/{number:02}", TargetKeyId=key_id)
     assert [len(page) for page in pages(client.list_aliases, "Aliases")] == [50, 1]
 

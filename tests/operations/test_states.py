@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clavero.iam.decision import default_key_policy
 from clavero.model.operations import OPERATIONS, method_name
 
 OK = "ok"
@@ -30,10 +31,16 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "generate_data_key": (OK, DISABLED, INVALID),
     "generate_data_key_without_plaintext": (OK, DISABLED, INVALID),
     "generate_data_keys": (OK, DISABLED, INVALID),
+    "get_key_policy": (OK, OK, OK),
     "list_aliases": (OK, OK, OK),
+    "list_key_policies": (OK, OK, OK),
+    "list_resource_tags": (OK, OK, OK),
+    "put_key_policy": (OK, OK, OK),
     "re_encrypt from it": (OK, DISABLED, INVALID),
     "re_encrypt to it": (OK, DISABLED, INVALID),
     "schedule_key_deletion": (OK, OK, INVALID),
+    "tag_resource": (OK, OK, INVALID),
+    "untag_resource": (OK, OK, INVALID),
     "update_alias from it": (OK, OK, OK),
     "update_alias to it": (OK, OK, INVALID),
     "update_key_description": (OK, OK, INVALID),
@@ -54,8 +61,11 @@ def params(operation: str, key: str, other: str, blobs: dict[str, bytes]) -> dic
         "generate_data_key": {"KeyId": key, "KeySpec": "AES_256"},
         "generate_data_key_without_plaintext": {"KeyId": key, "KeySpec": "AES_256"},
         "generate_data_keys": {"KeyId": key, "KeySpec": "AES_256", "NumberOfKeys": 2},
+        "put_key_policy": {"KeyId": key, "Policy": default_key_policy("000000000000")},
         "re_encrypt from it": {"CiphertextBlob": blobs[key], "DestinationKeyId": other},
         "re_encrypt to it": {"CiphertextBlob": blobs[other], "DestinationKeyId": key},
+        "tag_resource": {"KeyId": key, "Tags": [{"TagKey": "a", "TagValue": "1"}]},
+        "untag_resource": {"KeyId": key, "TagKeys": ["a"]},
         "update_alias from it": {"AliasName": "alias/its", "TargetKeyId": other},
         "update_alias to it": {"AliasName": "alias/other", "TargetKeyId": key},
         "update_key_description": {"KeyId": key, "Description": "x"},

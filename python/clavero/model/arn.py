@@ -68,6 +68,13 @@ def is_reserved_alias(name: str) -> bool:
     return name.startswith(RESERVED_ALIAS_PREFIX)
 
 
+def is_alias(reference: str) -> bool:
+    """Whether a reference to a key is an alias name or an alias ARN."""
+    return reference.startswith(ALIAS_PREFIX) or (
+        reference.startswith("arn:") and ":alias/" in reference
+    )
+
+
 def parse_key_reference(
     text: str, *, region: str, account: str, partition: str = "aws"
 ) -> KeyReference:

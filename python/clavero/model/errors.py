@@ -1,7 +1,8 @@
 """The error that the service raises, and AWS's words for each situation: no other module words one.
 
 Where the texts come from: [L] recorded from AWS KMS, localstack's
-tests/aws/services/kms/test_kms.snapshot.json; [P] quoted from AWS in a public report that is named;
+tests/aws/services/kms/test_kms.snapshot.json; [R] recorded from AWS KMS, radkawar/stackd's
+testdata/aws/kms; [P] quoted from AWS in a public report that is named;
 [O] ours, because no AWS text is known: it says what was wrong and what to do.
 """
 
@@ -157,6 +158,11 @@ def invalid_arn(what: str) -> KMSError:
     return KMSError("NotFoundException", f"Invalid arn {what}")
 
 
+def aliases_not_supported() -> KMSError:
+    """An alias where only a key id or a key ARN is taken [R]."""
+    return KMSError("InvalidArnException", "Key Aliases are not supported for this operation.")
+
+
 def malformed_arn(message: str) -> KMSError:
     """An ARN in a policy or a grant that is none. The caller words it: AWS's text varies."""
     return KMSError("InvalidArnException", message)
@@ -261,6 +267,14 @@ def alias_characters(alias_name: str) -> KMSError:
     return validation(f"{alias_name} contains invalid characters for an alias")
 
 
+def alias_quota(most: int, count: int) -> KMSError:
+    """[P: scylladb/scylla-cluster-tests/pull/7634]"""
+    return limit_exceeded(
+        f"Aliases per key quota for this account in this region is {most}, current usage is "
+        f"{count}."
+    )
+
+
 def alias_reserved(alias_name: str) -> KMSError:
     """[O]"""
     return KMSError(
@@ -299,3 +313,36 @@ def policy_lockout() -> KMSError:
     return malformed_policy(
         "The new key policy will not allow you to update the key policy in the future."
     )
+
+
+def policy_without_principal() -> KMSError:
+    """[P: seen rarely, in reports on other tools]"""
+    return malformed_policy("Policy contains a statement with no principal.")
+
+
+def policy_with_invalid_principals() -> KMSError:
+    """[P: aws-samples/siem-on-amazon-opensearch-service/issues/32]"""
+    return malformed_policy("Policy contains a statement with one or more invalid principals.")
+
+
+def no_such_policy() -> KMSError:
+    """A policy name other than `default` [P: moto's text]."""
+    return KMSError("NotFoundException", "No such policy exists")
+
+
+# --- tags ----------------------------------------------------------------------------------------
+
+
+def reserved_tag() -> KMSError:
+    """[L]"""
+    return KMSError("TagException", "Tags beginning with aws: are reserved")
+
+
+def duplicate_tags() -> KMSError:
+    """[L]"""
+    return KMSError("TagException", "Duplicate tag keys")
+
+
+def too_many_tags() -> KMSError:
+    """[L]"""
+    return KMSError("TagException", "Too many tags")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sqlalchemy import Connection
+
 from clavero.iam.decision import NamedResource
 from clavero.model import arn, errors
 from clavero.ops import states
 from clavero.ops.call import Call, Response
-from clavero.ops.context import OpsContext
+from clavero.ops.context import OpsContext, limit_of
 from clavero.ops.directory import ForeignResource, Key
 from clavero.ops.keys import timestamp
 from clavero.ops.registry import Handler, Need, Needs, account_wide, by_key_id
@@ -84,6 +86,7 @@ def create_alias(context: OpsContext, call: Call) -> Response:
     with context.store.write() as tx:
         if aliases.get(tx, scope.region, scope.account, name) is not None:
             raise errors.alias_exists(arn.alias_arn(scope.region, scope.account, name))
+        _check_quota(context, tx, key)
         try:
             aliases.insert_alias(tx, alias)
         except StoreConflict:  # the key was erased meanwhile
@@ -105,6 +108,9 @@ def update_alias(context: OpsContext, call: Call) -> Response:
         )
     _check_target_state(call, new)
     with context.store.write() as tx:
+        before = aliases.get(tx, scope.region, scope.account, name)
+        if before is not None and before.key_id != new.row.key_id:
+            _check_quota(context, tx, new)
         try:
             found = aliases.retarget(
                 tx, scope.region, scope.account, name, new.row.key_id, call.time
@@ -115,6 +121,13 @@ def update_alias(context: OpsContext, call: Call) -> Response:
             raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
     context.directory.aliases_changed(scope.region)
     return {}
+
+
+def _check_quota(context: OpsContext, tx: Connection, key: Key) -> None:
+    most = context.quotas.aliases
+    count = aliases.count(tx, key.row.region, key.row.account, key.row.key_id)
+    if count >= most:
+        raise errors.alias_quota(most, count)
 
 
 def _check_target_state(call: Call, key: Key) -> None:
@@ -152,12 +165,7 @@ def _listed(context: OpsContext, call: Call) -> tuple[Key, ...]:
 def list_aliases(context: OpsContext, call: Call) -> Response:
     """ListAliases: the account's in the Region, or one key's, in order of name."""
     scope = call.scope
-    limit = call.params.get("Limit", DEFAULT_PAGE)
-    if limit > MAX_PAGE:
-        raise errors.validation(
-            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy "
-            f"constraint: Member must have value less than or equal to {MAX_PAGE}"
-        )
+    limit = limit_of(call, DEFAULT_PAGE, MAX_PAGE)
     after = context.marker(call)
     key_id = call.keys[0].row.key_id if call.keys else None
     with context.store.read() as tx:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from clavero.keystores.native import NativeKeyStore
 from clavero.model import errors
 from clavero.model.errors import KMSError
+from clavero.model.quotas import Quotas
 from clavero.ops.call import Call
 from clavero.ops.directory import Directory
 from clavero.store.engine import Store
@@ -20,7 +21,7 @@ class OpsContext:
     """Handed to every operation.
 
     `ensure_domain(region)` makes a Region's domain at its first key; `schedule_changed()` has the
-    service look again at when a deletion is due.
+    service look again at when a deletion or a rotation is due.
     """
 
     store: Store
@@ -29,6 +30,7 @@ class OpsContext:
     new_id: Callable[[], str]
     ensure_domain: Callable[[str], None]
     schedule_changed: Callable[[], None]
+    quotas: Quotas
 
     # Pagination: what comes next is nobody's business, and a marker works where it was given only.
 
@@ -54,6 +56,17 @@ class OpsContext:
 
 def _purpose(call: Call) -> str:
     return f"marker|{call.operation.name}|{call.scope.account}|{call.params.get('KeyId', '')}"
+
+
+def limit_of(call: Call, default: int, most: int) -> int:
+    """The call's Limit. The model allows 1000 everywhere, where the API reference may say less."""
+    limit: int = call.params.get("Limit", default)
+    if limit > most:
+        raise errors.validation(
+            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy "
+            f"constraint: Member must have value less than or equal to {most}"
+        )
+    return limit
 
 
 def not_built(what: str) -> KMSError:

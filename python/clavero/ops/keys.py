@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from clavero.iam.decision import default_key_policy
 from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
 from clavero.model import errors
-from clavero.model.errors import KMSError
-from clavero.ops import states
+from clavero.ops import policies, states, tags
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, not_built
 from clavero.ops.directory import Key
+from clavero.ops.keychange import change_key
 from clavero.ops.registry import Handler, account_wide, by_any_name, by_key_id
-from clavero.store import keys, tags
+from clavero.store import keys
+from clavero.store import tags as stored_tags
 from clavero.store.keys import KeyRow
 from clavero.store.versions import VersionRow
 
@@ -23,7 +23,6 @@ SECONDS_A_DAY: Final = 86_400
 # AWS KMS API reference: ListKeys Limit, ScheduleKeyDeletion PendingWindowInDays.
 DEFAULT_PAGE: Final = 100
 DEFAULT_WINDOW_DAYS: Final = 30
-MAX_TAGS: Final = 50
 
 _SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
 _ENCRYPT_DECRYPT: Final = "ENCRYPT_DECRYPT"
@@ -47,8 +46,9 @@ def describe(key: Key) -> dict[str, Any]:
         "KeySpec": row.spec,
         "EncryptionAlgorithms": [_SYMMETRIC],
         "MultiRegion": row.multi_region,
-        "CurrentKeyMaterialId": key.current.material_id,
     }
+    if key.current.material_id:
+        metadata["CurrentKeyMaterialId"] = key.current.material_id
     if row.deletion_date is not None:
         metadata["DeletionDate"] = timestamp(row.deletion_date)
     return metadata
@@ -63,7 +63,10 @@ def create_key(context: OpsContext, call: Call) -> Response:
     """CreateKey: a symmetric encryption key with new material."""
     params = call.params
     _check_kind(call)
-    given_tags = _tags(params.get("Tags", ()))
+    policy = default_key_policy(call.scope.account)
+    if "Policy" in params:
+        policy = policies.checked(context, call)
+    given_tags = tags.checked(params.get("Tags", ()), context.quotas.tags)
     scope = call.scope
     context.ensure_domain(scope.region)
     key_id = context.new_id()
@@ -87,7 +90,7 @@ def create_key(context: OpsContext, call: Call) -> Response:
                 deletion_date=None,
                 pending_window=None,
                 multi_region=False,
-                policy=params.get("Policy") or default_key_policy(scope.account),
+                policy=policy,
                 current_version=hbkid,
             )
             version = VersionRow(
@@ -102,7 +105,7 @@ def create_key(context: OpsContext, call: Call) -> Response:
             )
             keys.insert_key(tx, row, version)
             if given_tags:
-                tags.put(tx, scope.region, scope.account, key_id, given_tags)
+                stored_tags.put(tx, scope.region, scope.account, key_id, given_tags)
     except BaseException:
         if made is not None:  # a key that was not stored does not stay in memory either
             context.keystore.unload(made)
@@ -133,35 +136,6 @@ def _check_kind(call: Call) -> None:
         raise not_built(f"Origin {origin} or a custom key store")
     if params.get("MultiRegion"):
         raise not_built("MultiRegion")
-    policy = params.get("Policy")
-    if policy is not None and not _is_default(policy, call.scope.account):
-        raise not_built("A key policy other than the default one")
-
-
-def _is_default(policy: str, account: str) -> bool:
-    try:
-        given = json.loads(policy)
-    except (ValueError, RecursionError):
-        raise errors.malformed_policy(
-            "The key policy is not valid JSON: correct it and try again."
-        ) from None
-    default = json.loads(default_key_policy(account))
-    if isinstance(given, dict):
-        given.setdefault("Id", default["Id"])
-    return bool(given == default)
-
-
-def _tags(pairs: Any) -> dict[str, str]:
-    tags_: dict[str, str] = {}
-    for pair in pairs:
-        if pair["TagKey"].startswith("aws:"):
-            raise KMSError("TagException", "Tags that begin with aws: are reserved.")
-        if pair["TagKey"] in tags_:
-            raise KMSError("TagException", "Duplicate tag keys")
-        tags_[pair["TagKey"]] = pair["TagValue"]
-    if len(tags_) > MAX_TAGS:
-        raise KMSError("TagException", "Too many tags")
-    return tags_
 
 
 def describe_key(context: OpsContext, call: Call) -> Response:
@@ -188,41 +162,22 @@ def list_keys(context: OpsContext, call: Call) -> Response:
     return answer
 
 
-def _change(context: OpsContext, call: Call, change: Any, *values: Any) -> KeyRow:
-    """Change one key's row, durably, then in memory; the row that the change found is not stale."""
-    key = call.keys[0]
-    named = (key.row.region, key.row.account, key.row.key_id)
-    with context.directory.order:
-        with context.store.write() as tx:
-            before = keys.get(tx, *named)
-            if before is None:
-                raise errors.key_not_found(key.arn)
-            if not change(tx, *named, *values):
-                # Another call has changed the state since this one checked it.
-                context.directory.changed(key, before)
-                raise states.refusal(call.operation.name, key)
-            row = keys.get(tx, *named)
-            if row is None:
-                raise errors.key_not_found(key.arn)
-        context.directory.changed(key, row)
-    return row
-
-
 def enable_key(context: OpsContext, call: Call) -> Response:
     """EnableKey."""
-    _change(context, call, keys.set_enabled, True)
+    change_key(context, call, keys.set_enabled, True)
+    context.schedule_changed()  # a rotation may have come due while it was disabled
     return {}
 
 
 def disable_key(context: OpsContext, call: Call) -> Response:
     """DisableKey."""
-    _change(context, call, keys.set_enabled, False)
+    change_key(context, call, keys.set_enabled, False)
     return {}
 
 
 def update_key_description(context: OpsContext, call: Call) -> Response:
     """UpdateKeyDescription."""
-    _change(context, call, keys.set_description, call.params["Description"])
+    change_key(context, call, keys.set_description, call.params["Description"])
     return {}
 
 
@@ -234,7 +189,7 @@ def schedule_key_deletion(context: OpsContext, call: Call) -> Response:
             f"PendingWindowInDays must be between 7 and 30 (inclusive), not {days}."
         )
     date = call.time + days * SECONDS_A_DAY
-    _change(context, call, keys.schedule_deletion, date, days)
+    change_key(context, call, keys.schedule_deletion, date, days)
     context.schedule_changed()
     key = call.keys[0]
     return {
@@ -247,7 +202,7 @@ def schedule_key_deletion(context: OpsContext, call: Call) -> Response:
 
 def cancel_key_deletion(context: OpsContext, call: Call) -> Response:
     """CancelKeyDeletion: the key is back, disabled."""
-    _change(context, call, keys.cancel_deletion)
+    change_key(context, call, keys.cancel_deletion)
     context.schedule_changed()
     return {"KeyId": call.keys[0].arn}
 
@@ -256,8 +211,8 @@ HANDLERS: Final = (
     Handler("CreateKey", create_key, needs=account_wide("kms:CreateKey")),
     Handler("DescribeKey", describe_key, resolve=by_any_name, states=states.ANY),
     Handler("ListKeys", list_keys, needs=account_wide("kms:ListKeys")),
-    Handler("EnableKey", enable_key, resolve=by_key_id(), states=states.NOT_DELETED),
-    Handler("DisableKey", disable_key, resolve=by_key_id(), states=states.NOT_DELETED),
+    Handler("EnableKey", enable_key, resolve=by_key_id(), states=states.WITH_MATERIAL),
+    Handler("DisableKey", disable_key, resolve=by_key_id(), states=states.WITH_MATERIAL),
     Handler(
         "UpdateKeyDescription",
         update_key_description,

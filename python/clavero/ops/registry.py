@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from clavero.iam.decision import NamedResource, Principal, Resource
+from clavero.model import arn, errors
 from clavero.ops.call import Call, Response
 from clavero.ops.directory import Key
 
@@ -82,7 +83,10 @@ def by_key_id(member: str = "KeyId") -> Resolve:
     """The key that a parameter names by id or ARN only."""
 
     def resolve(context: OpsContext, call: Call) -> tuple[Key, ...]:
-        return (context.directory.resolve_key_id(call.scope, call.params[member]),)
+        reference: str = call.params[member]
+        if member == "KeyId" and arn.is_alias(reference):
+            raise errors.aliases_not_supported()
+        return (context.directory.resolve_key_id(call.scope, reference),)
 
     return resolve
 
@@ -94,11 +98,21 @@ def by_any_name(context: OpsContext, call: Call) -> tuple[Key, ...]:
 
 def built() -> Mapping[str, Handler]:
     """Every operation that is built, by name."""
-    from clavero.ops import aliases, batch, crypto, datakeys, keys  # they use this module
+    from clavero.ops import (  # they use this module
+        aliases,
+        batch,
+        crypto,
+        datakeys,
+        keys,
+        policies,
+        tags,
+    )
 
     handlers = (
         *keys.HANDLERS,
         *aliases.HANDLERS,
+        *tags.HANDLERS,
+        *policies.HANDLERS,
         *crypto.HANDLERS,
         *datakeys.HANDLERS,
         *batch.HANDLERS,

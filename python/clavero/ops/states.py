@@ -1,8 +1,7 @@
 """Which operation is allowed in which key state: one table.
 
 Source: AWS KMS Developer Guide, "Key states of AWS KMS keys", key state table. The states
-Creating, Updating, PendingImport, PendingReplicaDeletion and Unavailable come with the features
-that have them.
+Creating, Updating, PendingReplicaDeletion and Unavailable come with the features that have them.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from clavero.model.errors import KMSError
 from clavero.ops.directory import DELETED, Key
 
 ENABLED: Final = frozenset({"Enabled"})
-NOT_DELETED: Final = frozenset({"Enabled", "Disabled"})
+WITH_MATERIAL: Final = frozenset({"Enabled", "Disabled"})
+NOT_DELETED: Final = frozenset({"Enabled", "Disabled", "PendingImport"})
 PENDING_DELETION: Final = frozenset({"PendingDeletion"})
-ANY: Final = frozenset({"Enabled", "Disabled", "PendingDeletion"})
+ANY: Final = frozenset({"Enabled", "Disabled", "PendingImport", "PendingDeletion"})
 
 
 def refusal(operation: str, key: Key) -> KMSError:
