@@ -74,6 +74,28 @@ class Client:
         operation = BY_METHOD.get(operation_name)
         return operation is not None and "Marker" in operation.input.members
 
+    def get_paginator(self, operation_name: str) -> Any:
+        """The operation page by page: `paginate(PaginationConfig=..., **params)`, as in boto3.
+
+        botocore's own Paginator where botocore is installed, and one that does the same where it
+        is not. Raises OperationNotPageableError as `can_paginate` says.
+        """
+        from clavero.paginators import paginator
+
+        return paginator(self, operation_name)
+
+    @property
+    def waiter_names(self) -> list[str]:
+        """None: KMS has no waiters."""
+        return []
+
+    def get_waiter(self, waiter_name: str) -> Any:
+        """Raises ValueError, as boto3: KMS has no waiters."""
+        raise ValueError(f"Waiter does not exist: {waiter_name}")
+
+    def close(self) -> None:
+        """Nothing to do: the client has no connection. Keys are closed with the KMS."""
+
     # --- batches: beyond AWS ----------------------------------------------------------------------
 
     def generate_data_keys(self, **params: Any) -> DataKeyBatch:

@@ -37,14 +37,16 @@ PURE_STDLIB = {
 HSM_ORDER = (
     {"error"},
     {"memory"},
-    {"rng", "crypto"},
+    {"rng"},
+    {"crypto"},
     {"selftest"},
+    {"key"},
     {"sealed"},
     {"blob", "context", "token"},
     {"keytable", "domain"},
     {"hsm"},
-    {"message"},
-    {"batch"},
+    {"message", "asymmetric"},
+    {"batch", "pairs", "import"},
 )
 
 
@@ -97,7 +99,17 @@ def test_randomness_comes_from_the_hsm():
 
 def test_runtime_imports_are_declared():
     """A user has SQLAlchemy and Alembic, and an extra only where it was asked for."""
-    optional = {"boto3", "botocore", "numpy", "typer", "rich", "cryptography", "pyarrow", "pytest"}
+    optional = {
+        "boto3",
+        "botocore",
+        "jmespath",
+        "numpy",
+        "typer",
+        "rich",
+        "cryptography",
+        "pyarrow",
+        "pytest",
+    }
     for path in PACKAGE.rglob("*.py"):
         packages = {name.split(".")[0] for name in imported(path)}
         foreign = packages - set(sys.stdlib_module_names) - {"clavero", "sqlalchemy", "alembic"}

@@ -18,6 +18,8 @@ ACCOUNT = "000000000000"
 class Deployment:
     """A KMS and the way to reach it. Another entry (a transport) is another subclass."""
 
+    entry = "in process"
+
     def __init__(self, path: Path | None, checked: Any) -> None:
         self.path = path
         self.clock = ManualClock()
@@ -27,6 +29,10 @@ class Deployment:
     def client(self, **whose: Any) -> Any:
         """A client whose answers are checked: `region`, `account` or `principal`."""
         return self._checked(self.kms.client(**whose))
+
+    def close(self) -> None:
+        """Close the KMS, and what its clients hold."""
+        self.kms.close()
 
     def reopen(self) -> None:
         """Close and open again: what was acknowledged must be there."""
@@ -48,12 +54,36 @@ class Deployment:
         return (self.path / "audit.jsonl").read_text(encoding="ascii")
 
 
-@pytest.fixture(params=["memory", "folder"])
+class Boto3Deployment(Deployment):
+    """The same, reached by unmodified boto3 clients: everything passes the wire format."""
+
+    entry = "boto3"
+
+    def __init__(self, path: Path | None, checked: Any) -> None:
+        super().__init__(path, checked)
+        self._clients: dict[str, Any] = {}
+
+    def client(self, **whose: Any) -> Any:
+        # A boto3 client is dear to make, and one of the same caller is as good
+        client = self._clients.get(str(whose))
+        if client is None:
+            client = self._clients[str(whose)] = self.kms.boto3_client(**whose)
+        # Batches are beyond AWS: they have the in-process entry only
+        return self._checked(client, beyond=self.kms.client(**whose))
+
+    def close(self) -> None:
+        super().close()
+        for client in self._clients.values():
+            client.close()
+
+
+@pytest.fixture(params=["memory", "folder", "boto3"])
 def deployment(request: pytest.FixtureRequest, tmp_path: Path, checked) -> Iterator[Deployment]:
-    """Both kinds of KMS: what holds for one holds for the other."""
-    made = Deployment(None if request.param == "memory" else tmp_path / "data", checked)
+    """Both kinds of KMS and both entries: what holds for one holds for the others."""
+    kind = Boto3Deployment if request.param == "boto3" else Deployment
+    made = kind(tmp_path / "data" if request.param == "folder" else None, checked)
     yield made
-    made.kms.close()
+    made.close()
 
 
 @pytest.fixture
@@ -61,7 +91,7 @@ def durable(tmp_path: Path, checked) -> Iterator[Deployment]:
     """A KMS that can be closed and opened again."""
     made = Deployment(tmp_path / "data", checked)
     yield made
-    made.kms.close()
+    made.close()
 
 
 @pytest.fixture

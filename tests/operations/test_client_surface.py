@@ -64,7 +64,6 @@ def test_there_are_56_operations_and_a_boto3_method_for_each(client):
         assert callable(getattr(client.unchecked, method))
         assert client.can_paginate(method) == ("Marker" in OPERATIONS[
             client.meta.method_to_api_mapping[method]].input.members)  # fmt: skip
-    assert not client.can_paginate("nonsense")
     names = {name for name in dir(real.exceptions) if name[0].isupper()}
     for name in names:
         assert issubclass(getattr(client.exceptions, name), botocore.exceptions.ClientError)
@@ -105,9 +104,13 @@ def test_exceptions_are_caught_as_with_boto3(client):
         _ = client.exceptions.NoSuchException
 
 
-def test_classes_are_the_same_for_every_client(deployment, client):
-    other = deployment.client(region="eu-west-1")
-    assert client.exceptions.NotFoundException is other.exceptions.NotFoundException
+def test_classes_are_the_same_for_every_client(kms, kms_client):
+    # Of boto3's clients only those of one session share their classes
+    other = kms.client(region="eu-west-1")
+    assert kms_client.exceptions.NotFoundException is other.exceptions.NotFoundException
+    session = kms.boto3_session()
+    one, two = (session.client("kms", region_name=name) for name in ("us-east-1", "eu-west-1"))
+    assert one.exceptions.NotFoundException is two.exceptions.NotFoundException
 
 
 BAD_PARAMETERS = [
@@ -147,12 +150,14 @@ def test_keyword_arguments_only_as_in_boto3(client):
         client.unchecked.encrypt("key", b"x")
 
 
-def test_a_file_like_object_is_read_for_a_blob(client, key, tmp_path):
+def test_a_file_like_object_is_read_for_a_blob(kms_client, tmp_path):
+    """botocore's validation names them, but its JSON serializer takes none: here they work."""
+    key_id = kms_client.create_key()["KeyMetadata"]["KeyId"]
     file = tmp_path / "plain"
     file.write_bytes(b"data")
     with file.open("rb") as stream:
-        blob = client.encrypt(KeyId=key["KeyId"], Plaintext=stream)["CiphertextBlob"]
-    assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"data"
+        blob = kms_client.encrypt(KeyId=key_id, Plaintext=stream)["CiphertextBlob"]
+    assert kms_client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"data"
 
     class Broken:
         def read(self):
@@ -164,7 +169,7 @@ def test_a_file_like_object_is_read_for_a_blob(client, key, tmp_path):
 
     for given, text in ((Broken(), "the disk is gone"), (Wrong(), "reads int")):
         with pytest.raises(botocore.exceptions.ParamValidationError, match=text):
-            client.encrypt(KeyId=key["KeyId"], Plaintext=given)
+            kms_client.encrypt(KeyId="alias/any", Plaintext=given)
 
 
 def test_metadata_that_other_libraries_read_and_write(deployment):
@@ -175,7 +180,11 @@ def test_metadata_that_other_libraries_read_and_write(deployment):
     # What the AWS Encryption SDK does to a client that it is given
     client.meta.config.user_agent_extra = "AwsEncryptionSdkPython/4.0.7"
     client.list_keys()
-    assert deployment.records()[-1]["userAgent"] == "AwsEncryptionSdkPython/4.0.7"
+    agent = deployment.records()[-1]["userAgent"]
+    if deployment.entry == "boto3":  # which read its config when it was made
+        assert agent.startswith("Boto3/")
+    else:
+        assert agent == "AwsEncryptionSdkPython/4.0.7"
 
 
 def test_request_ids_differ_and_are_those_of_the_records(deployment, client):

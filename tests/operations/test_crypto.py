@@ -41,10 +41,13 @@ def test_the_same_plaintext_never_gives_the_same_blob(client, key):
 @pytest.mark.parametrize(
     "plaintext", [bytearray(b"data"), memoryview(b"data"), memoryview(b"xdatax")[1:5], "data"]
 )
-def test_every_kind_of_buffer_is_a_plaintext(client, key, plaintext):
-    """A str is its UTF-8 bytes, as botocore sends it."""
+def test_every_kind_of_buffer_is_a_plaintext(deployment, client, key, plaintext):
+    """A str is its UTF-8 bytes, as botocore sends it; a memoryview it does not take."""
+    views = deployment.entry != "boto3"
+    if not views:
+        plaintext = plaintext if isinstance(plaintext, str) else bytearray(plaintext)
     blob = client.encrypt(KeyId=key["KeyId"], Plaintext=plaintext)["CiphertextBlob"]
-    for form in (blob, bytearray(blob), memoryview(blob)):
+    for form in (blob, bytearray(blob), memoryview(blob))[: 3 if views else 2]:
         assert client.decrypt(CiphertextBlob=form)["Plaintext"] == b"data"
 
 
