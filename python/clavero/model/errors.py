@@ -230,6 +230,69 @@ def key_origin(key_arn: str, origin: str) -> KMSError:
     )
 
 
+def key_usage_required() -> KMSError:
+    """CreateKey of anything but a symmetric encryption key [L]."""
+    return validation(
+        "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+    )
+
+
+def usage_incompatible(usage: str, key_spec: str) -> KMSError:
+    """[L]"""
+    return validation(f"KeyUsage {usage} is not compatible with KeySpec {key_spec}")
+
+
+def only_in_china(key_spec: str) -> KMSError:
+    """[O]"""
+    return KMSError(
+        "UnsupportedOperationException",
+        f"{key_spec} is supported in the China Regions of AWS only: use another spec.",
+    )
+
+
+def no_public_key() -> KMSError:
+    """GetPublicKey of a symmetric or an HMAC key: AWS says no more [R]."""
+    return KMSError("UnsupportedOperationException")
+
+
+# --- messages, signatures, MACs ------------------------------------------------------------------
+
+
+def message_type_of_spec(message_type: str, key_spec: str) -> KMSError:
+    """[R]"""
+    return validation(f"Message type {message_type} is incompatible with key spec {key_spec}.")
+
+
+def message_type_of_algorithm(message_type: str, algorithm: str) -> KMSError:
+    """[R]"""
+    return validation(f"Message type {message_type} is incompatible with algorithm {algorithm}.")
+
+
+def digest_length(algorithm: str) -> KMSError:
+    """[L]"""
+    return validation(f"Digest is invalid length for algorithm {algorithm}.")
+
+
+def external_mu_length(algorithm: str) -> KMSError:
+    """[P: radkawar/stackd]"""
+    return validation(f"External Mu is invalid length for algorithm {algorithm}.")
+
+
+def invalid_signature() -> KMSError:
+    """AWS says no more [R]."""
+    return KMSError("KMSInvalidSignatureException")
+
+
+def invalid_mac() -> KMSError:
+    """AWS says no more [R]."""
+    return KMSError("KMSInvalidMacException")
+
+
+def invalid_public_key() -> KMSError:
+    """A peer's public key that is malformed, or of another curve: AWS says no more [R]."""
+    return validation("")
+
+
 # --- ciphertexts ---------------------------------------------------------------------------------
 
 
@@ -244,6 +307,26 @@ def incorrect_key() -> KMSError:
         "IncorrectKeyException",
         "The key ID in the request does not identify a CMK that can perform this operation.",
     )
+
+
+def plaintext_too_long(algorithm: str, key_spec: str, limit: int) -> KMSError:
+    """[L]"""
+    return validation(
+        f"Algorithm {algorithm} and key spec {key_spec} cannot encrypt data larger than {limit} "
+        "bytes."
+    )
+
+
+def context_of_asymmetric() -> KMSError:
+    """[R]"""
+    return validation(
+        "EncryptionContext is not supported when encrypting/decrypting with asymmetric CMKs."
+    )
+
+
+def opening_key_required(member: str) -> KMSError:
+    """A ciphertext of RSA names no key, so the request must. [R] for KeyId."""
+    return validation(f"{member} must not be null")
 
 
 # --- aliases -------------------------------------------------------------------------------------
