@@ -158,6 +158,20 @@ class KMS:
         For libraries that make their own clients from a session. Each session has its own
         exception classes, as any two sessions of boto3 have.
         """
+        from clavero.wire.boto import boto3_session
+
+        return boto3_session(
+            self.botocore_session(region=region, principal=principal, account=account)
+        )
+
+    def botocore_session(
+        self,
+        *,
+        region: str | None = None,
+        principal: str | None = None,
+        account: str | None = None,
+    ) -> Any:
+        """The same as a botocore.session.Session, which some libraries ask for."""
         from clavero.wire.boto import open_session
 
         caller = self._caller(principal, account)

@@ -282,18 +282,20 @@ def test_a_closed_kms_says_so():
 def test_without_boto3_the_refusal_says_what_to_do(start_python):
     program = """
 import sys
-sys.modules["boto3"] = None
 import clavero
 with clavero.KMS() as kms:
-    for make in (kms.boto3_client, kms.boto3_session):
+    for name, make in (("boto3", kms.boto3_client), ("boto3", kms.boto3_session),
+                       ("botocore", kms.botocore_session)):
+        sys.modules[name] = sys.modules[f"{name}.session"] = None
         try: make()
         except ImportError as error: print(error.name, "|", error)
 """
     done = start_python("-c", program, stdout=subprocess.PIPE, text=True)
     lines = done.communicate(timeout=60)[0].splitlines()
-    assert lines == 2 * [
-        "boto3 | boto3 is not installed: pip install boto3, or use kms.client(), which has the "
-        "same methods and needs nothing."
+    assert lines == [
+        f"{name} | {name} is not installed: pip install {name}, or use kms.client(), which has "
+        "the same methods and needs nothing."
+        for name in ("boto3", "boto3", "botocore")
     ]
 
 

@@ -44,49 +44,57 @@ def open_session(
     region: str,
     scope_of: Callable[[str], Scope],
 ) -> Any:
-    """A boto3.Session of `principal` whose clients are in `region` unless they say otherwise.
+    """A botocore Session of `principal` whose clients are in `region` unless they say otherwise.
 
     `scope_of` gives the scope of the principal's account in a Region, or ValueError for a name
-    that is none. Raises ImportError without boto3.
+    that is none. Raises ImportError without botocore.
     """
     try:
-        import boto3
         import botocore.config
         import botocore.session
     except ImportError as error:
-        raise ImportError(
-            "boto3 is not installed: pip install boto3, or use kms.client(), which has the same "
-            "methods and needs nothing.",
-            name="boto3",
-        ) from error
+        raise _missing("botocore") from error
     nothing = (None, None, os.devnull, None)
-    core = botocore.session.Session(
+    session = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),
             "config_file": nothing,
             "credentials_file": nothing,
         }
     )
-    core.register_component("data_loader", _loader())
-    core.set_default_client_config(
+    session.register_component("data_loader", _loader())
+    session.set_default_client_config(
         botocore.config.Config(
             retries=dict(_ATTEMPTS),
             proxies={"https": _NOWHERE, "http": _NOWHERE},
             ignore_configured_endpoint_urls=True,
         )
     )
+    session.set_config_variable("region", region)
     access_key = _access_key(principal)
-    session = boto3.Session(
-        botocore_session=core,
-        region_name=region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key="in-process-" + access_key,
-    )
-    paths = _loader().search_paths  # boto3 adds its own to it for every session
-    paths[:] = dict.fromkeys(paths)
-    transport = _Transport(service, principal, access_key, scope_of)
-    session.events.register("before-send.*.*", transport)
+    session.set_credentials(access_key, "in-process-" + access_key)
+    session.register("before-send.*.*", _Transport(service, principal, access_key, scope_of))
     return session
+
+
+def boto3_session(session: Any) -> Any:
+    """A boto3.Session over a session of botocore. Raises ImportError without boto3."""
+    try:
+        import boto3
+    except ImportError as error:
+        raise _missing("boto3") from error
+    made = boto3.Session(botocore_session=session)
+    paths = _loader().search_paths  # boto3 adds its own to it every time
+    paths[:] = dict.fromkeys(paths)
+    return made
+
+
+def _missing(package: str) -> ImportError:
+    return ImportError(
+        f"{package} is not installed: pip install {package}, or use kms.client(), which has the "
+        "same methods and needs nothing.",
+        name=package,
+    )
 
 
 @functools.cache
