@@ -18,6 +18,8 @@ and in a test, which then has a KMS of its own with real cryptography and no net
             kms_client.describe_key(KeyId=key_id)
 
 `kms.client(region=..., account=..., principal=...)` gives further clients of the same KMS.
+With boto3: `kms_boto3_client` is an unmodified boto3 client of it, and under `kms_boto3` every
+`boto3.client("kms")` of the program under test is one.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from clavero.client import Client
 from clavero.clock import ManualClock
 from clavero.kms import KMS
 
-__all__ = ["kms", "kms_client", "kms_clock", "kms_options"]
+__all__ = ["kms", "kms_boto3", "kms_boto3_client", "kms_client", "kms_clock", "kms_options"]
 
 
 @pytest.fixture
@@ -57,3 +59,19 @@ def kms(kms_clock: ManualClock, kms_options: dict[str, Any]) -> Iterator[KMS]:
 def kms_client(kms: KMS) -> Client:
     """A client of the root user of the default account in the default Region."""
     return kms.client()
+
+
+@pytest.fixture
+def kms_boto3_client(kms: KMS) -> Iterator[Any]:
+    """An unmodified boto3 client of the same user, which opens no socket."""
+    client = kms.boto3_client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def kms_boto3(kms: KMS, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """boto3's default session, for the test, is one of `kms`: `boto3.client("kms")` reaches it."""
+    session = kms.boto3_session()
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", session)
+    return session

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import clavero
+import clavero.testing
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,3 +41,28 @@ def test_readme_names_only_commands_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named <= targets, named - targets
     assert {"demo", "test"} <= named
+
+
+def test_the_project_in_docs_testing_passes(
+    start_python: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    """The blocks that begin with a file's name, as a project of their own; none is left out."""
+    text = (ROOT / "docs" / "testing.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = []
+    for block in blocks:
+        named = re.match(r"# ([a-z_]+\.py)\n", block)
+        assert named is not None, block
+        names.append(named[1])
+        (tmp_path / named[1]).write_text(block)
+    assert names == ["conftest.py", "orders.py", "test_given.py", "test_its_own.py"]
+    # The imports are what a reader copies: fixtures are used by their names
+    fixtures = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(fixtures) == sorted(clavero.testing.__all__)
+    done = start_python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path,
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    told = done.communicate(timeout=100)[0]
+    assert done.returncode == 0, told
+    assert "6 passed" in told
