@@ -1,4 +1,4 @@
-"""What happens by the clock: due deletions, rotation of domain keys, eviction of idle keys."""
+"""What happens by the clock: due deletions, rotations of keys and domain keys, idle keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from clavero.clock import Clock
 from clavero.keystores.native import Binding, NativeKeyStore, new_id, token_domain_key
 from clavero.model import arn
 from clavero.model.errors import KMSError
+from clavero.ops import rotation
 from clavero.ops.directory import Directory
 from clavero.store import domains, keys, versions
 from clavero.store.domains import DomainRow
@@ -28,6 +29,7 @@ DOMAIN_KEY_LIFETIME: Final = 86_400.0
 # A key that no operation used for one to two of these leaves the HSM's memory.
 IDLE_SWEEP: Final = 600.0
 REWRAP_BATCH: Final = 200
+ROTATION_BATCH: Final = 100
 
 
 class Maintenance:
@@ -59,11 +61,12 @@ class Maintenance:
         """Do what is due at `now`; gives the time at which something is due again."""
         with self._due_lock:
             next_deletion = self._delete_due(now)
+            next_rotation = self._rotate_keys_due(now)
             if now >= self._next_sweep:
                 self._next_sweep = now + IDLE_SWEEP
                 self._hsm.evict_idle_keys()
-            next_rotation = self._rotate_due(now)
-            return min(next_deletion, self._next_sweep, next_rotation)
+            next_domain_rotation = self._rotate_due(now)
+            return min(next_deletion, next_rotation, self._next_sweep, next_domain_rotation)
 
     def _delete_due(self, now: float) -> float:
         erased = False
@@ -89,6 +92,40 @@ class Maintenance:
                 erased = True
         if erased:
             self._store.checkpoint()  # so that no token stays in the write-ahead log
+        return float("inf") if next_due is None else next_due
+
+    def _rotate_keys_due(self, now: float) -> float:
+        failed: set[tuple[str, str, str]] = set()
+        while True:
+            with self._store.read() as tx:
+                due = keys.rotation_due(tx, now, limit=ROTATION_BATCH + len(failed))
+                next_due = keys.next_rotation(tx)
+            due = [row for row in due if (row.region, row.account, row.key_id) not in failed]
+            if not due:
+                break
+            for row in due:
+                named = (row.region, row.account, row.key_id)
+                try:
+                    rotated = rotation.rotate(
+                        self._store,
+                        self._directory,
+                        self._keystore,
+                        named,
+                        rotation.AUTOMATIC,
+                        now,
+                        lambda _, current: rotation.is_due(current, now),
+                    )
+                except KMSError:
+                    # The key goes on with the material that it has, and is due again.
+                    _log.exception("rotating the key %s failed", row.key_id)
+                    failed.add(named)
+                    continue
+                if rotated:
+                    extra = {"rotationType": rotation.AUTOMATIC}
+                    where = arn.key_arn(*named)
+                    self._record("RotateKey", row.region, row.account, now, where, extra=extra)
+        if failed:
+            return now + IDLE_SWEEP
         return float("inf") if next_due is None else next_due
 
     def _rotate_due(self, now: float) -> float:
@@ -213,10 +250,16 @@ class Maintenance:
         return int(self._clock.now())
 
     def _record(
-        self, operation: str, region: str, account: str, now: float, *resources: str
+        self,
+        operation: str,
+        region: str,
+        account: str,
+        now: float,
+        *resources: str,
+        extra: dict[str, object] | None = None,
     ) -> None:
         self._sink.write(
-            AuditRecord(operation, region, account, "", None, resources, new_id(), now)
+            AuditRecord(operation, region, account, "", None, resources, new_id(), now, extra=extra)
         )
 
 

@@ -74,8 +74,9 @@ class Service:
             self._authorise(handler, call)
             if handler.states is not None:
                 for key in call.keys:
-                    if key.state not in handler.states:
-                        raise states.refusal(operation.name, key)
+                    state = key.state
+                    if state not in handler.states:
+                        raise states.refusal(operation.name, key, state)
             dry_run = call.params.get("DryRun")
             if dry_run and not handler.computes:
                 raise errors.dry_run()

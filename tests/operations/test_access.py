@@ -41,6 +41,11 @@ def calls(key: str, blob: bytes):
         ("kms:GetKeyPolicy", named, "get_key_policy", {"KeyId": key}),
         ("kms:ListKeyPolicies", named, "list_key_policies", {"KeyId": key}),
         ("kms:PutKeyPolicy", named, "put_key_policy", {"KeyId": key, "Policy": "{}"}),
+        ("kms:EnableKeyRotation", named, "enable_key_rotation", {"KeyId": key}),
+        ("kms:DisableKeyRotation", named, "disable_key_rotation", {"KeyId": key}),
+        ("kms:GetKeyRotationStatus", named, "get_key_rotation_status", {"KeyId": key}),
+        ("kms:RotateKeyOnDemand", named, "rotate_key_on_demand", {"KeyId": key}),
+        ("kms:ListKeyRotations", named, "list_key_rotations", {"KeyId": key}),
         ("kms:Encrypt", named, "encrypt", {"KeyId": key, "Plaintext": b"x"}),
         ("kms:Encrypt", named, "encrypt_many", {"KeyId": key, "Plaintexts": [b"x"]}),
         ("kms:GenerateDataKey", named, "generate_data_key", {"KeyId": key, "KeySpec": "AES_256"}),
@@ -175,7 +180,9 @@ def test_another_account_cannot_tell_which_keys_and_aliases_exist(
 ALIAS_REFUSED = {
     "enable_key", "disable_key", "schedule_key_deletion", "cancel_key_deletion",
     "update_key_description", "list_aliases", "create_alias", "tag_resource", "untag_resource",
-    "list_resource_tags", "get_key_policy", "list_key_policies", "put_key_policy",
+    "enable_key_rotation", "disable_key_rotation", "get_key_rotation_status",
+    "rotate_key_on_demand", "list_key_rotations", "list_resource_tags", "get_key_policy",
+    "list_key_policies", "put_key_policy",
 }  # fmt: skip
 
 

@@ -293,6 +293,39 @@ def invalid_public_key() -> KMSError:
     return validation("")
 
 
+# --- rotation ------------------------------------------------------------------------------------
+
+
+def rotation_unsupported() -> KMSError:
+    """A key that is no symmetric encryption key: without a word [L, R]."""
+    return KMSError("UnsupportedOperationException")
+
+
+def rotation_conflict(key_arn: str) -> KMSError:
+    """[O]"""
+    return KMSError(
+        "ConflictException",
+        f"An automatic rotation of {key_arn} begins within the next 20 minutes: wait for it, and "
+        "then rotate on demand if you still want to.",
+    )
+
+
+def on_demand_quota(key_arn: str) -> KMSError:
+    """[L]"""
+    return limit_exceeded(
+        "The on-demand rotations limit has been reached for the given keyId. No more on-demand "
+        f"rotations can be performed for this key: {key_arn}"
+    )
+
+
+def no_pending_material(key_arn: str) -> KMSError:
+    """[L]"""
+    return KMSError(
+        "KMSInvalidStateException",
+        f"No available key material pending rotation for the key: {key_arn}.",
+    )
+
+
 # --- ciphertexts ---------------------------------------------------------------------------------
 
 

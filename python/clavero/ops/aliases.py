@@ -11,9 +11,8 @@ from clavero.iam.decision import NamedResource
 from clavero.model import arn, errors
 from clavero.ops import states
 from clavero.ops.call import Call, Response
-from clavero.ops.context import OpsContext, limit_of
+from clavero.ops.context import OpsContext, limit_of, timestamp
 from clavero.ops.directory import ForeignResource, Key
-from clavero.ops.keys import timestamp
 from clavero.ops.registry import Handler, Need, Needs, account_wide, by_key_id
 from clavero.store import aliases
 from clavero.store.aliases import AliasRow
@@ -132,8 +131,9 @@ def _check_quota(context: OpsContext, tx: Connection, key: Key) -> None:
 
 def _check_target_state(call: Call, key: Key) -> None:
     # Only the new key's state counts: an alias can be taken off a key that is to be deleted.
-    if key.state not in states.NOT_DELETED:
-        raise states.refusal(call.operation.name, key)
+    state = key.state
+    if state not in states.NOT_DELETED:
+        raise states.refusal(call.operation.name, key, state)
 
 
 def _check_same_account(call: Call, key: Key) -> None:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from clavero.keystores.native import NativeKeyStore
 from clavero.model import errors
@@ -56,6 +57,11 @@ class OpsContext:
 
 def _purpose(call: Call) -> str:
     return f"marker|{call.operation.name}|{call.scope.account}|{call.params.get('KeyId', '')}"
+
+
+def timestamp(epoch: float) -> datetime:
+    """A point in time as answers have it: timezone-aware, in UTC."""
+    return datetime.fromtimestamp(epoch, UTC)
 
 
 def limit_of(call: Call, default: int, most: int) -> int:

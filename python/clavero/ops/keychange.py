@@ -27,7 +27,7 @@ def change_key(context: OpsContext, call: Call, change: Any, *values: Any) -> Ke
                 raise errors.key_not_found(key.arn)
             if not change(tx, *named, *values):
                 context.directory.changed(key, before)
-                raise states.refusal(call.operation.name, key)
+                raise states.refusal(call.operation.name, key, key.state)
             row = keys.get(tx, *named)
             if row is None:
                 raise errors.key_not_found(key.arn)

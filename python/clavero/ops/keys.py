@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from clavero.iam.decision import default_key_policy
@@ -10,7 +9,7 @@ from clavero.keystores.native import Binding, FreshMaterial, material_id, token_
 from clavero.model import errors
 from clavero.ops import policies, states, tags
 from clavero.ops.call import Call, Response
-from clavero.ops.context import OpsContext, not_built
+from clavero.ops.context import OpsContext, limit_of, not_built, timestamp
 from clavero.ops.directory import Key
 from clavero.ops.keychange import change_key
 from clavero.ops.registry import Handler, account_wide, by_any_name, by_key_id
@@ -22,6 +21,7 @@ from clavero.store.versions import VersionRow
 SECONDS_A_DAY: Final = 86_400
 # AWS KMS API reference: ListKeys Limit, ScheduleKeyDeletion PendingWindowInDays.
 DEFAULT_PAGE: Final = 100
+MAX_PAGE: Final = 1000
 DEFAULT_WINDOW_DAYS: Final = 30
 
 _SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
@@ -52,11 +52,6 @@ def describe(key: Key) -> dict[str, Any]:
     if row.deletion_date is not None:
         metadata["DeletionDate"] = timestamp(row.deletion_date)
     return metadata
-
-
-def timestamp(epoch: float) -> datetime:
-    """A point in time as answers have it: timezone-aware, in UTC."""
-    return datetime.fromtimestamp(epoch, UTC)
 
 
 def create_key(context: OpsContext, call: Call) -> Response:
@@ -146,7 +141,7 @@ def describe_key(context: OpsContext, call: Call) -> Response:
 def list_keys(context: OpsContext, call: Call) -> Response:
     """ListKeys: the account's keys in the Region, in order of key id."""
     scope = call.scope
-    limit = call.params.get("Limit", DEFAULT_PAGE)
+    limit = limit_of(call, DEFAULT_PAGE, MAX_PAGE)
     after = context.marker(call)
     if "OTHER_ACCOUNTS_VIA_RAM" in call.params.get("ResourceOwners", ()):
         raise not_built("ListKeys of keys that other accounts share")

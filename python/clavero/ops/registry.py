@@ -105,6 +105,7 @@ def built() -> Mapping[str, Handler]:
         datakeys,
         keys,
         policies,
+        rotation,
         tags,
     )
 
@@ -113,6 +114,7 @@ def built() -> Mapping[str, Handler]:
         *aliases.HANDLERS,
         *tags.HANDLERS,
         *policies.HANDLERS,
+        *rotation.HANDLERS,
         *crypto.HANDLERS,
         *datakeys.HANDLERS,
         *batch.HANDLERS,

@@ -19,9 +19,8 @@ PENDING_DELETION: Final = frozenset({"PendingDeletion"})
 ANY: Final = frozenset({"Enabled", "Disabled", "PendingImport", "PendingDeletion"})
 
 
-def refusal(operation: str, key: Key) -> KMSError:
-    """The error for a key whose state does not allow the operation."""
-    state = key.state
+def refusal(operation: str, key: Key, state: str) -> KMSError:
+    """The error for a key whose state, as it was when it was looked at, does not allow it."""
     if state == DELETED:
         return errors.key_not_found(key.arn)
     if operation == "CancelKeyDeletion":

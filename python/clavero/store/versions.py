@@ -7,7 +7,7 @@ replaces their tokens one by one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -92,6 +92,13 @@ _REPLACE = (
         key_versions.c.token == bindparam("v_expected"),
     )
     .values(token=bindparam("v_token"), domain_key_id=bindparam("v_domain_key_id"))
+)
+_PROMOTE = (
+    update(key_versions)
+    .where(
+        key_versions.c.region == bindparam("v_region"), key_versions.c.hbkid == bindparam("v_hbkid")
+    )
+    .values(state="CURRENT", rotation_type=bindparam("v_type"), rotated=bindparam("v_rotated"))
 )
 INSERT = insert(key_versions)
 
@@ -208,6 +215,23 @@ def replace_token(
         },
     )
     return changed.rowcount == 1
+
+
+def put_current(tx: Connection, version: VersionRow, rotation_type: str, now: float) -> VersionRow:
+    """Make the version CURRENT by a rotation, stored already or not; gives it as it is then."""
+    made = replace(version, state="CURRENT", rotation_type=rotation_type, rotated=now)
+    changed = tx.execute(
+        _PROMOTE,
+        {
+            "v_region": made.region,
+            "v_hbkid": made.hbkid,
+            "v_type": rotation_type,
+            "v_rotated": now,
+        },
+    )
+    if changed.rowcount == 0:
+        insert_version(tx, made)
+    return made
 
 
 def _named(region: str, account: str, key_id: str) -> dict[str, object]:
