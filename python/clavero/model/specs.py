@@ -1,4 +1,4 @@
-"""What keys of each KeySpec can be used for, and with which algorithms: one table, and its refusals.
+"""What keys of each KeySpec are for, and with which algorithms: one table, and its refusals.
 
 Source: AWS KMS Developer Guide, "Key spec reference" and "Asymmetric key specs"; AWS KMS API
 reference, CreateKey (KeySpec, KeyUsage), Encrypt (plaintext limits), Sign (MessageType). The order
@@ -72,6 +72,9 @@ _OAEP: Final = MappingProxyType({"RSAES_OAEP_SHA_1": 42, "RSAES_OAEP_SHA_256": 6
 _DIGEST_BYTES: Final = MappingProxyType({"256": 32, "384": 48, "512": 64})
 # Bytes of the message representative mu of ML-DSA. FIPS 204, algorithm 7.
 EXTERNAL_MU_BYTES: Final = 64
+_ENCAPSULATED: Final = MappingProxyType(
+    {"ML_KEM_512": 768, "ML_KEM_768": 1088, "ML_KEM_1024": 1568}
+)
 
 
 def all_kinds() -> list[tuple[str, str]]:
@@ -135,3 +138,8 @@ def check_message(spec: str, algorithm: str, message_type: str, length: int) -> 
         raise errors.message_type_of_algorithm(message_type, algorithm)
     if message_type == "DIGEST" and length != _DIGEST_BYTES[algorithm[-3:]]:
         raise errors.digest_length(algorithm)
+
+
+def encapsulated_bytes(spec: str) -> int:
+    """The length of a secret that is encapsulated for a key of the spec. FIPS 203, table 3."""
+    return _ENCAPSULATED[spec]
