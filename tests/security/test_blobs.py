@@ -1,4 +1,4 @@
-"""Ciphertext blobs that were cut, flipped, lengthened, invented or made elsewhere: one error, no word."""
+"""Blobs that were cut, flipped, lengthened, invented or made elsewhere: one error, no word."""
 
 from __future__ import annotations
 

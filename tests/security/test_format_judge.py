@@ -1,4 +1,4 @@
-"""An independent judge of the bytes: pyca/cryptography opens a store and its blobs from the root key.
+"""An independent judge of the bytes: pyca/cryptography opens a store and blobs from the root key.
 
 root.key -> domain state -> key token -> ciphertext blobs, single and batch, with nothing of
 Clavero's code: what docs/formats says is what the bytes are, and a backup can be read without us.
@@ -116,7 +116,7 @@ class Judge:
 
 @pytest.fixture
 def store(folder):
-    """A closed store of two Regions and two accounts, and blobs of every kind with their plaintexts."""
+    """A closed store of two Regions and two accounts; every kind of blob with its plaintext."""
     made: list[tuple[str, bytes, dict[str, str], bytes]] = []
     with KMS(folder) as kms:
         for region, account in (

@@ -15,7 +15,7 @@ OTHER_ACCOUNT, OTHER_REGION = "111122223333", "eu-west-1"
 
 
 class Prepared:
-    """A closed store: keys a and b of one account, c of another, d of another Region; a blob each."""
+    """A closed store: keys a and b of one account, c of another, d of another Region."""
 
     def __init__(self, folder) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Prepared:
         assert client.describe_key(KeyId=self.ids[name])["KeyMetadata"]["KeyId"] == self.ids[name]
 
     def is_refused(self, kms, name):
-        """By every operation that needs the key's material, with a sentence that says what to do."""
+        """By every operation that needs the key's material, and told what to do."""
         client = self.client(kms, name)
         for method, params in (
             (client.decrypt, {"CiphertextBlob": self.blobs[name]}),

@@ -1,4 +1,4 @@
-"""Every way to give the root key, from Python: the store opens again with the same one and no other."""
+"""Every way to give the root key, from Python: the store opens again with it and with no other."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_lost_salt_is_not_made_anew(folder, fingerprint, tmp_path):
     use(folder, Unseal.passphrase("correct horse battery", salt))
     before = fingerprint(folder)
     salt.rename(tmp_path / "away")
-    with pytest.raises(UnsealError, match="salt .* is missing"):
+    with pytest.raises(UnsealError, match=r"salt .* is missing"):
         KMS(folder, unseal=Unseal.passphrase("correct horse battery", salt))
     assert not salt.exists()
     assert fingerprint(folder) == before

@@ -6,8 +6,9 @@ for a while) is loaded again from its token, unnoticed by the operation.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from clavero import _native
 from clavero._native import (
@@ -26,6 +27,10 @@ from clavero.model.errors import KMSError
 
 Result = TypeVar("Result")
 Context = dict[str, str] | None
+
+# A key that was just loaded stays for the next sweep of idle keys at least. Only sweeps without a
+# pause put it out again before it is used.
+ATTEMPTS: Final = 16
 
 new_id: Callable[[], str] = _native.request_id
 material_id: Callable[[bytes], str] = _native.material_id
@@ -80,6 +85,8 @@ class NativeKeyStore:
     def __init__(self, hsm: _native.Hsm, load_token: Callable[[str, bytes], bytes | None]) -> None:
         self._hsm = hsm
         self._load_token = load_token
+        # Loading and unloading: one handle for a key, and none once it is to be deleted.
+        self._loading = threading.Lock()
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -103,18 +110,29 @@ class NativeKeyStore:
 
     def unload(self, material: Material) -> None:
         """Wipe the key from the HSM's memory, for good when it is to be deleted."""
-        handle, material.handle = material.handle, None
-        if handle is not None:
-            try:
-                self._hsm.unload_key(handle)
-            except SealedError:
-                pass  # a sealed HSM holds no key any more
+        with self._loading:
+            handle, material.handle = material.handle, None
+            if handle is not None:
+                try:
+                    self._hsm.unload_key(handle)
+                except SealedError:
+                    pass  # a sealed HSM holds no key any more
 
     def _handle(self, material: Material) -> int:
         handle = material.handle
-        return self._load(material) if handle is None else handle
+        return self._load(material, None) if handle is None else handle
 
-    def _load(self, material: Material) -> int:
+    def _load(self, material: Material, stale: int | None) -> int:
+        """Load the key from its token, unless another call has done so since `stale` failed."""
+        with self._loading:
+            if material.handle is not None and material.handle != stale:
+                return material.handle
+            if stale is not None:
+                self._hsm.unload_key(stale)
+            material.handle = None
+            return self._load_token_of(material)
+
+    def _load_token_of(self, material: Material) -> int:
         binding = material.binding
         token = self._load_token(binding.region, material.hbkid)
         if token is None:
@@ -129,12 +147,15 @@ class NativeKeyStore:
         return handle
 
     def _with_key(self, material: Material, use: Callable[[int], Result]) -> Result:
-        """Run `use` on the key's handle; once more after loading, when it was put out of memory."""
+        """Run `use` on the key's handle; again after loading, when it was put out of memory."""
         try:
-            try:
-                return use(self._handle(material))
-            except KeyNotLoaded:
-                return use(self._load(material))
+            handle = self._handle(material)
+            for _ in range(ATTEMPTS):
+                try:
+                    return use(handle)
+                except KeyNotLoaded:
+                    handle = self._load(material, handle)
+            return use(handle)
         except HsmError as error:
             _refuse(error, material.binding)
 
@@ -167,15 +188,29 @@ class NativeKeyStore:
         destination_context: Context,
     ) -> bytes:
         """Open a blob of one key and seal its plaintext under another, inside the HSM."""
-        return self._with_key(
-            source,
-            lambda opening: self._with_key(
-                destination,
-                lambda sealing: self._hsm.reencrypt(
-                    opening, blob, source_context, sealing, destination_context
-                ),
-            ),
-        )
+
+        def use(handles: list[int]) -> bytes:
+            opening, sealing = handles
+            return self._hsm.reencrypt(opening, blob, source_context, sealing, destination_context)
+
+        return self._with_keys([source, destination], use)
+
+    def _with_keys(self, materials: list[Material], use: Callable[[list[int]], Result]) -> Result:
+        """As `_with_key`, on the handles of several keys."""
+        try:
+            handles = [self._handle(material) for material in materials]
+            for _ in range(ATTEMPTS):
+                try:
+                    return use(handles)
+                except (KeyNotLoaded, BatchFailure) as error:
+                    cause = error.args[1] if isinstance(error, BatchFailure) else error
+                    if not isinstance(cause, KeyNotLoaded):
+                        raise
+                    pairs = zip(materials, handles, strict=True)
+                    handles = [self._load(material, handle) for material, handle in pairs]
+            return use(handles)
+        except HsmError as error:
+            _refuse(error)
 
     def generate_data_key(
         self, material: Material, size: int, context: Context
@@ -237,17 +272,12 @@ class NativeKeyStore:
         self, materials: Mapping[bytes, Material], blobs: Any, context: Context
     ) -> tuple[NativeBuffer, NativeBuffer]:
         """Open each blob: the plaintexts one after the other, and their 64-bit offsets."""
-        try:
-            handles = {hbkid: self._handle(material) for hbkid, material in materials.items()}
-            try:
-                return self._hsm.decrypt_many(handles, blobs, context)
-            except BatchFailure as failure:
-                if not isinstance(failure.args[1], KeyNotLoaded):
-                    raise
-                handles = {hbkid: self._load(material) for hbkid, material in materials.items()}
-                return self._hsm.decrypt_many(handles, blobs, context)
-        except HsmError as error:
-            _refuse(error)
+        return self._with_keys(
+            list(materials.values()),
+            lambda handles: self._hsm.decrypt_many(
+                dict(zip(materials, handles, strict=True)), blobs, context
+            ),
+        )
 
     def blob_keys(self, blobs: Any) -> list[bytes]:
         """The HBKIDs that the blobs name, each once."""

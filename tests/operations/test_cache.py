@@ -1,0 +1,212 @@
+"""The key directory caches rows: what another call changes is never answered from old ones.
+
+Each test stops one call at the moment that matters, lets another one run, and looks.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from clavero import KMS
+from clavero.ops.directory import Directory
+from clavero.store import keys
+
+HELD = 10.0
+
+
+class Gate:
+    """Holds the first thread that passes it until it is let go."""
+
+    def __init__(self) -> None:
+        self._first = threading.Lock()
+        self.reached = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self) -> None:
+        if self._first.acquire(blocking=False):
+            self.reached.set()
+            assert self.open.wait(HELD)
+
+
+@contextmanager
+def background(work):
+    """Run `work` beside the block; what it raised is raised at the end."""
+    raised: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 (raised in the test's thread)
+            raised.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    yield
+    thread.join(HELD)
+    assert not thread.is_alive()
+    if raised:
+        raise raised[0]
+
+
+@pytest.fixture
+def reopened(folder_with_key):
+    """A KMS that has not read its key yet."""
+    folder, key_id = folder_with_key
+    with KMS(folder) as kms:
+        yield kms, kms.client(), key_id
+
+
+@pytest.fixture
+def folder_with_key(tmp_path):
+    with KMS(tmp_path / "data") as kms:
+        key_id = kms.client().create_key()["KeyMetadata"]["KeyId"]
+        kms.client().create_alias(AliasName="alias/a", TargetKeyId=key_id)
+    return tmp_path / "data", key_id
+
+
+def test_changes_reach_the_memory_in_the_order_of_their_commits(reopened, monkeypatch):
+    """An enabling that commits first and arrives last must not undo a disabling."""
+    _, client, key_id = reopened
+    client.disable_key(KeyId=key_id)
+    gate, changed = Gate(), Directory.changed
+
+    def held(self, key, row):
+        gate()
+        changed(self, key, row)
+
+    monkeypatch.setattr(Directory, "changed", held)
+    with background(lambda: client.enable_key(KeyId=key_id)):
+        assert gate.reached.wait(HELD)  # committed, and not yet in memory
+        with background(lambda: client.disable_key(KeyId=key_id)):
+            # The second change commits now, unless it waits for its turn as it should
+            threading.Event().wait(0.3)
+            gate.open.set()
+    with pytest.raises(client.exceptions.DisabledException):
+        client.encrypt(KeyId=key_id, Plaintext=b"x")
+    assert client.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == "Disabled"
+
+
+def test_a_key_that_was_found_while_aliases_changed_is_not_another_key(reopened, monkeypatch):
+    """Two objects for one key, of which one is cached: a change through one shows in both."""
+    kms, client, key_id = reopened
+    gate, get = Gate(), keys.get
+
+    def held(tx, *named):
+        row = get(tx, *named)
+        gate()
+        return row
+
+    monkeypatch.setattr(keys, "get", held)
+
+    def disable() -> None:
+        client.disable_key(KeyId=key_id)  # its lookup is overtaken by the alias and by a use
+
+    with background(disable):
+        assert gate.reached.wait(HELD)
+        kms._directory.scope("us-east-1", "000000000000").keys.generation += 1
+        gate.open.set()
+    with pytest.raises(client.exceptions.DisabledException):
+        client.encrypt(KeyId=key_id, Plaintext=b"x")
+
+
+def test_a_new_key_that_is_found_before_its_maker_has_it_is_one_key(reopened, monkeypatch):
+    _, client, _ = reopened
+    gate, add = Gate(), Directory.add
+
+    def held(self, row, version, handle):
+        gate()
+        return add(self, row, version, handle)
+
+    monkeypatch.setattr(Directory, "add", held)
+    made = {}
+    with background(lambda: made.update(client.create_key()["KeyMetadata"])):
+        assert gate.reached.wait(HELD)  # committed
+        (new,) = {each["KeyId"] for each in client.list_keys()["Keys"]} - {reopened[2]}
+        arn = f"arn:aws:kms:us-east-1:000000000000:key/{new}"
+        client.describe_key(KeyId=new)
+        blob = client.encrypt(KeyId=arn, Plaintext=b"x")["CiphertextBlob"]
+        gate.open.set()
+    assert made["KeyId"] == new
+    client.disable_key(KeyId=new)
+    for name in (new, arn):
+        with pytest.raises(client.exceptions.DisabledException):
+            client.encrypt(KeyId=name, Plaintext=b"x")
+    with pytest.raises(client.exceptions.DisabledException):
+        client.decrypt(CiphertextBlob=blob)
+
+
+def test_an_alias_that_was_looked_up_before_it_moved_is_looked_up_again(reopened, monkeypatch):
+    _, client, key_id = reopened
+    second = client.create_key()["KeyMetadata"]
+    gate, load = Gate(), Directory._load
+
+    def held(self, owner, wanted):
+        key = load(self, owner, wanted)
+        if wanted == key_id:
+            gate()
+        return key
+
+    monkeypatch.setattr(Directory, "_load", held)
+    with background(lambda: client.describe_key(KeyId="alias/a")):
+        assert gate.reached.wait(HELD)  # it knows the old key, and has not cached the name
+        client.update_alias(AliasName="alias/a", TargetKeyId=second["KeyId"])
+        gate.open.set()
+    assert client.describe_key(KeyId="alias/a")["KeyMetadata"]["KeyId"] == second["KeyId"]
+
+
+def test_idle_keys_leave_the_memory_and_come_back_when_they_are_used(deployment, client):
+    ids = [client.create_key()["KeyMetadata"]["KeyId"] for _ in range(10)]
+    blobs = [client.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"] for key in ids]
+    assert deployment.kms.status()["loaded_keys"] == 10
+    deployment.kms.evict_idle_keys()
+    client.decrypt(CiphertextBlob=blobs[0])  # used since
+    assert deployment.kms.evict_idle_keys() == 9
+    assert deployment.kms.status()["loaded_keys"] == 1
+    with client.decrypt_many(blobs) as opened:
+        assert list(opened) == [b"x"] * 10
+    assert deployment.kms.status()["loaded_keys"] == 10
+    for _ in range(2):
+        deployment.kms.evict_idle_keys()
+    assert deployment.kms.status()["loaded_keys"] == 0
+    for key, blob in zip(ids, blobs, strict=True):
+        assert client.decrypt(CiphertextBlob=blob)["KeyId"].endswith(key)
+        assert client.generate_data_key(KeyId=key, KeySpec="AES_256")
+        moved = client.re_encrypt(CiphertextBlob=blob, DestinationKeyId=ids[0])
+        assert client.decrypt(CiphertextBlob=moved["CiphertextBlob"])["Plaintext"] == b"x"
+
+
+def test_idle_keys_leave_by_the_clock(deployment, client):
+    """A key that nothing used for ten to twenty minutes is out of memory at the next call."""
+    key = client.create_key()["KeyMetadata"]["KeyId"]
+    blob = client.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    for _ in range(3):
+        deployment.clock.advance(601)
+        client.list_keys()
+    assert deployment.kms.status()["loaded_keys"] == 0
+    assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+
+
+def test_the_domain_key_rotates_once_a_day_by_itself(deployment, client):
+    key = client.create_key()["KeyMetadata"]["KeyId"]
+    blob = client.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    before = deployment.kms._hsm.domain_keys("us-east-1")
+    deployment.clock.advance(86_399)
+    client.list_keys()
+    assert deployment.kms._hsm.domain_keys("us-east-1") == before
+    deployment.clock.advance(1)
+    client.list_keys()
+    rotating = deployment.kms._maintenance._rotating
+    assert rotating is not None
+    rotating.join(HELD)
+    after = deployment.kms._hsm.domain_keys("us-east-1")
+    assert len(after) == 1
+    assert after[0][0] != before[0][0]
+    assert after[0][2] == int(deployment.clock.now())
+    deployment.kms.evict_idle_keys()
+    deployment.kms.evict_idle_keys()
+    assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    record = next(each for each in deployment.records() if each["eventName"] == "RotateDomainKey")
+    assert record["eventType"] == "AwsServiceEvent"
