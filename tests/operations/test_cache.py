@@ -92,21 +92,25 @@ def test_changes_reach_the_memory_in_the_order_of_their_commits(reopened, monkey
 def test_a_key_that_was_found_while_aliases_changed_is_not_another_key(reopened, monkeypatch):
     """Two objects for one key, of which one is cached: a change through one shows in both."""
     kms, client, key_id = reopened
-    gate, get = Gate(), keys.get
+    gate, get, resolve = Gate(), keys.get, Directory.resolve_key_id
+    region = kms._directory.scope("us-east-1", "000000000000").keys
 
-    def held(tx, *named):
+    def overtaken(tx, *named):
         row = get(tx, *named)
-        gate()
+        if not gate.reached.is_set():
+            region.generation += 1  # an alias moves: what was read is not kept
         return row
 
-    monkeypatch.setattr(keys, "get", held)
+    def held(self, scope, reference):
+        key = resolve(self, scope, reference)
+        gate()
+        return key
 
-    def disable() -> None:
-        client.disable_key(KeyId=key_id)  # its lookup is overtaken by the alias and by a use
-
-    with background(disable):
-        assert gate.reached.wait(HELD)
-        kms._directory.scope("us-east-1", "000000000000").keys.generation += 1
+    monkeypatch.setattr(keys, "get", overtaken)
+    monkeypatch.setattr(Directory, "resolve_key_id", held)
+    with background(lambda: client.disable_key(KeyId=key_id)):
+        assert gate.reached.wait(HELD)  # it has an object of its own
+        client.encrypt(KeyId=key_id, Plaintext=b"x")  # and this call caches another one
         gate.open.set()
     with pytest.raises(client.exceptions.DisabledException):
         client.encrypt(KeyId=key_id, Plaintext=b"x")

@@ -308,6 +308,30 @@ def test_a_domain_rolled_back_to_before_a_rotation(prepared, edit):
         prepared.works(kms, "a")
 
 
+def test_a_domain_key_that_a_token_needs_does_not_go(prepared, edit):
+    """A token that could not be re-wrapped keeps its domain key; put right, it opens again."""
+    with edit(prepared.folder) as database:
+        (token,) = database.execute(
+            "SELECT token FROM key_versions WHERE hbkid = ?", (prepared.hbkid("a"),)
+        ).fetchone()
+        damaged = token[:-1] + bytes([token[-1] ^ 1])
+        replace = "UPDATE key_versions SET token = ? WHERE hbkid = ?"
+        database.execute(replace, (damaged, prepared.hbkid("a")))
+    with KMS(prepared.folder) as kms:
+        assert kms.rotate_domain_keys("us-east-1") == 0
+        assert len(kms._hsm.domain_keys("us-east-1")) == 2
+        assert kms.rotate_domain_keys("us-east-1") == 1  # the one in between, which no token needs
+        prepared.is_refused(kms, "a")
+        for name in "bcd":
+            prepared.works(kms, name)
+    with edit(prepared.folder) as database:
+        database.execute(replace, (token, prepared.hbkid("a")))
+    with KMS(prepared.folder) as kms:
+        prepared.works(kms, "a")
+        assert kms.rotate_domain_keys("us-east-1") == 2
+        prepared.works(kms, "a")
+
+
 # --- the root key --------------------------------------------------------------------------------
 
 
