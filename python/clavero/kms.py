@@ -141,7 +141,8 @@ class KMS:
         Validation, signing, retries, paginators and exceptions are boto3's; `config` (a
         botocore.config.Config) and `options` go to boto3. Needs boto3; nothing of the AWS
         configuration or credentials on this machine is read. One attempt is made unless `config`
-        says otherwise: nothing can be lost on the way.
+        says otherwise: nothing can be lost on the way. Plaintexts pass through Python strings that
+        cannot be wiped, and botocore logs bodies at level DEBUG, as it does with AWS.
         """
         session = self.boto3_session(region=region, principal=principal, account=account)
         return session.client("kms", config=config, **options)

@@ -87,6 +87,22 @@ def test_errors_are_botocore_s(kms, client):
     assert len(kms.audit_records()) == 1
 
 
+def test_times_are_the_same_in_every_zone(start_python):
+    program = """
+import clavero
+with clavero.KMS(clock=clavero.ManualClock()) as kms:
+    key_id = kms.client().create_key()["KeyMetadata"]["KeyId"]
+    made = [client.describe_key(KeyId=key_id)["KeyMetadata"]["CreationDate"]
+            for client in (kms.client(), kms.boto3_client())]
+    print(*(time.isoformat() for time in made), made[0] == made[1])
+"""
+    done = start_python("-c", f"import os, time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()\n"
+                        f"{program}", stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert done.communicate(timeout=60)[0] == (
+        "2026-01-01T00:00:00+00:00 2026-01-01T09:00:00+09:00 True\n"
+    )
+
+
 def test_both_entries_tell_the_same_of_an_error(kms, client):
     for method, params in (
         ("describe_key", {"KeyId": "alias/none"}),
