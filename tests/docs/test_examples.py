@@ -61,8 +61,8 @@ def test_the_project_in_docs_testing_passes(
     assert sorted(fixtures) == sorted(clavero.testing.__all__)
     done = start_python(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path,
-        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        cwd=tmp_path, stdout=subprocess.PIPE,
     )  # fmt: skip
-    told = done.communicate(timeout=100)[0]
+    told = done.communicate(timeout=100)[0].decode()
     assert done.returncode == 0, told
     assert "6 passed" in told
