@@ -39,8 +39,10 @@ ANYWHERE = {
     "UnsupportedOperationException",
     "ValidationException",
 }
-# What the model lists for CreateAlias only, though the other two take the same names.
+# What the model lists for CreateAlias only, though the other two take the same names; and for other
+# operations that take grant tokens.
 BEYOND_THE_MODEL = {
+    ("DescribeKey", "InvalidGrantTokenException"),
     ("UpdateAlias", "InvalidAliasNameException"),
     ("DeleteAlias", "InvalidAliasNameException"),
 }
@@ -73,6 +75,11 @@ def check_value(shape: Any, value: Any, where: str) -> None:
         assert type(value) is list, where
         for index, item in enumerate(value):
             check_value(shape.member, item, f"{where}[{index}]")
+    elif kind == "map":
+        assert type(value) is dict, where
+        for name, item in value.items():
+            check_value(shape.key, name, f"{where}'s names")
+            assert type(item) is str, where
     elif kind == "timestamp":
         assert isinstance(value, datetime), where
         # Ours are in UTC; botocore's parser puts every time into the local zone

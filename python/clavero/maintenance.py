@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from clavero import _native
@@ -256,7 +256,7 @@ class Maintenance:
         account: str,
         now: float,
         *resources: str,
-        extra: dict[str, object] | None = None,
+        extra: Mapping[str, object] | None = None,
     ) -> None:
         self._sink.write(
             AuditRecord(operation, region, account, "", None, resources, new_id(), now, extra=extra)

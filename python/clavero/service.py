@@ -10,7 +10,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import AuditError, Sink
@@ -18,7 +18,7 @@ from clavero.clock import Clock
 from clavero.iam.decision import decide
 from clavero.model import errors
 from clavero.model.errors import KMSError
-from clavero.ops import registry, states
+from clavero.ops import granttokens, registry, states
 from clavero.ops.call import Call, NotAsked, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import ForeignResource
@@ -79,7 +79,7 @@ class Service:
                         raise states.refusal(operation.name, key, state)
             dry_run = call.params.get("DryRun")
             if dry_run and not handler.computes:
-                raise errors.dry_run()
+                self._end_dry_run(handler, call)
             response = handler.run(self._context, call)
             if dry_run:  # a ciphertext, a size, an algorithm that does not fit was refused by now
                 raise errors.dry_run()
@@ -120,11 +120,22 @@ class Service:
             ) from None
         call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
 
+    def _end_dry_run(self, handler: Handler, call: Call) -> NoReturn:
+        if handler.check is not None:
+            handler.check(self._context, call)
+        raise errors.dry_run()
+
     def _authorise(self, handler: Handler, call: Call) -> None:
         principal = call.principal
+        tokens = call.params.get("GrantTokens")
+        if tokens:
+            granttokens.check(self._context, call, tokens)
         if handler.needs is None:
             for key in call.keys:
-                decision = decide(principal, handler.action, key)
+                if handler.decide is None:
+                    decision = decide(principal, handler.action, key)
+                else:
+                    decision = handler.decide(call, key)
                 if not decision.allowed:
                     named = f"on resource: {key.arn}"
                     if key.account != principal.account:

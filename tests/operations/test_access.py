@@ -46,6 +46,10 @@ def calls(key: str, blob: bytes):
         ("kms:GetKeyRotationStatus", named, "get_key_rotation_status", {"KeyId": key}),
         ("kms:RotateKeyOnDemand", named, "rotate_key_on_demand", {"KeyId": key}),
         ("kms:ListKeyRotations", named, "list_key_rotations", {"KeyId": key}),
+        ("kms:CreateGrant", named, "create_grant",
+         {"KeyId": key, "GranteePrincipal": OWNER, "Operations": ["Decrypt"]}),
+        ("kms:ListGrants", named, "list_grants", {"KeyId": key}),
+        ("kms:RevokeGrant", named, "revoke_grant", {"KeyId": key, "GrantId": "0" * 64}),
         ("kms:Encrypt", named, "encrypt", {"KeyId": key, "Plaintext": b"x"}),
         ("kms:Encrypt", named, "encrypt_many", {"KeyId": key, "Plaintexts": [b"x"]}),
         ("kms:GenerateDataKey", named, "generate_data_key", {"KeyId": key, "KeySpec": "AES_256"}),
@@ -182,7 +186,7 @@ ALIAS_REFUSED = {
     "update_key_description", "list_aliases", "create_alias", "tag_resource", "untag_resource",
     "enable_key_rotation", "disable_key_rotation", "get_key_rotation_status",
     "rotate_key_on_demand", "list_key_rotations", "list_resource_tags", "get_key_policy",
-    "list_key_policies", "put_key_policy",
+    "list_key_policies", "put_key_policy", "create_grant", "list_grants", "revoke_grant",
 }  # fmt: skip
 
 

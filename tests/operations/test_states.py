@@ -20,6 +20,7 @@ INVALID = "KMSInvalidStateException"
 TABLE: dict[str, tuple[str, str, str]] = {
     "cancel_key_deletion": (INVALID, INVALID, OK),
     "create_alias": (OK, OK, INVALID),
+    "create_grant": (OK, DISABLED, INVALID),
     "decrypt": (OK, DISABLED, INVALID),
     "decrypt_many": (OK, DISABLED, INVALID),
     "delete_alias": (OK, OK, OK),
@@ -36,12 +37,15 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "get_key_policy": (OK, OK, OK),
     "get_key_rotation_status": (OK, OK, OK),
     "list_aliases": (OK, OK, OK),
+    "list_grants": (OK, OK, OK),
     "list_key_policies": (OK, OK, OK),
     "list_key_rotations": (OK, OK, OK),
     "list_resource_tags": (OK, OK, OK),
     "put_key_policy": (OK, OK, OK),
     "re_encrypt from it": (OK, DISABLED, INVALID),
     "re_encrypt to it": (OK, DISABLED, INVALID),
+    "retire_grant": (OK, OK, OK),
+    "revoke_grant": (OK, OK, OK),
     "rotate_key_on_demand": (OK, DISABLED, INVALID),
     "schedule_key_deletion": (OK, OK, INVALID),
     "tag_resource": (OK, OK, INVALID),
@@ -51,13 +55,18 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "update_key_description": (OK, OK, INVALID),
 }
 STATES = ("Enabled", "Disabled", "PendingDeletion")
-NO_KEY = {"create_key", "generate_random", "list_keys"}
+NO_KEY = {"create_key", "generate_random", "list_keys", "list_retirable_grants"}
 
 
 def params(operation: str, key: str, other: str, blobs: dict[str, bytes]) -> dict[str, Any]:
     """Parameters with which the operation succeeds on an enabled key."""
     given: dict[str, dict[str, Any]] = {
         "create_alias": {"AliasName": "alias/new", "TargetKeyId": key},
+        "create_grant": {
+            "KeyId": key,
+            "GranteePrincipal": "000000000000",
+            "Operations": ["Decrypt"],
+        },
         "decrypt": {"CiphertextBlob": blobs[key]},
         "decrypt_many": {"CiphertextBlobs": [blobs[key], blobs[other]]},
         "delete_alias": {"AliasName": "alias/its"},
@@ -90,6 +99,7 @@ def prepared(client):
             each: client.encrypt(KeyId=each, Plaintext=b"data")["CiphertextBlob"]
             for each in (key, other)
         }
+        client.create_grant(KeyId=key, GranteePrincipal="000000000000", Operations=["Encrypt"])
         if state == "Disabled":
             client.disable_key(KeyId=key)
         if state == "PendingDeletion":
@@ -107,6 +117,9 @@ def test_the_table(client, prepared, refused, operation, state):
     assert before["KeyState"] == state
     method = getattr(client, operation.split()[0])
     given = params(operation, key, other, blobs)
+    if operation in {"retire_grant", "revoke_grant"}:
+        (grant,) = client.list_grants(KeyId=key)["Grants"]
+        given = {"KeyId": before["Arn"], "GrantId": grant["GrantId"]}
     expected = TABLE[operation][STATES.index(state)]
     if expected == OK:
         method(**given)

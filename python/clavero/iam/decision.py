@@ -53,6 +53,10 @@ class Decision:
 
 
 ALLOWED: Final = Decision(True)
+_FOREIGN: Final = (
+    "because the resource does not exist in this Region, no resource-based policies allow "
+    "access, or a resource-based policy explicitly denies access"
+)
 
 
 def decide(principal: Principal, action: str, resource: Resource) -> Decision:
@@ -62,11 +66,34 @@ def decide(principal: Principal, action: str, resource: Resource) -> Decision:
             return ALLOWED
         return Decision(False, f"because no identity-based policy allows the {action} action")
     # AWS does not tell another account whether the resource exists.
-    return Decision(
-        False,
-        "because the resource does not exist in this Region, no resource-based policies allow "
-        "access, or a resource-based policy explicitly denies access",
-    )
+    return Decision(False, _FOREIGN)
+
+
+def decide_retirement(
+    principal: Principal,
+    key: Resource,
+    *,
+    issuing_account: str,
+    retiring: str | None,
+    grantee: str | None,
+) -> Decision:
+    """Decide RetireGrant, which a grant decides itself.
+
+    Allowed are its retiring principal, its grantee where the grant has RetireGrant (else None is
+    given), and the root users of the accounts that own the key and that issued the grant. A
+    principal of another account also needs leave of its own, which only a root user has.
+    Source: AWS KMS Developer Guide, "Retiring and revoking grants".
+    """
+    named = {retiring, grantee} - {None}
+    home = principal.account == key.account
+    if principal.is_root:
+        if home or principal.account == issuing_account or principal.arn in named:
+            return ALLOWED
+    elif home and principal.arn in named:
+        return ALLOWED
+    if home:
+        return Decision(False, "because no identity-based policy allows the kms:RetireGrant action")
+    return Decision(False, _FOREIGN)
 
 
 def default_key_policy(account: str) -> str:

@@ -8,7 +8,7 @@ testdata/aws/kms; [P] quoted from AWS in a public report that is named;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -462,3 +462,49 @@ def duplicate_tags() -> KMSError:
 def too_many_tags() -> KMSError:
     """[L]"""
     return KMSError("TagException", "Too many tags")
+
+
+# --- grants --------------------------------------------------------------------------------------
+
+
+def invalid_grant_token() -> KMSError:
+    """[O]"""
+    return KMSError(
+        "InvalidGrantTokenException",
+        "The grant token is not valid: send the GrantToken of an answer to CreateGrant in this "
+        "Region, unchanged.",
+    )
+
+
+def invalid_grant_id(grant_id: str) -> KMSError:
+    """[O]"""
+    return KMSError(
+        "InvalidGrantIdException",
+        f"The grant ID '{grant_id}' is not valid: a grant ID has 64 hexadecimal digits.",
+    )
+
+
+def grant_not_found(grant_id: str) -> KMSError:
+    """[O]"""
+    return KMSError("NotFoundException", f"Grant ID {grant_id} not found")
+
+
+def grant_operations(wrong: Sequence[str], kind: str, usage: str, valid: Sequence[str]) -> KMSError:
+    """Operations that no grant on this kind of key has [P: radkawar/stackd's text]."""
+    return validation(
+        f"Operations [{', '.join(wrong)}] are not supported when creating a grant for {kind} KMS "
+        f"key with key usage {usage}. Valid operations are [{', '.join(valid)}]"
+    )
+
+
+def grant_context_of_asymmetric() -> KMSError:
+    """[P: seen by users of DynamoDB with keys that are not symmetric]"""
+    return validation(
+        "EncryptionContext is supported only when creating a grant for a symmetric encryption KMS "
+        "key."
+    )
+
+
+def only_for_services(member: str) -> KMSError:
+    """[O]"""
+    return validation(f"{member} can only be used by AWS services: use the ARN of a principal.")

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from clavero.iam.decision import Principal
     from clavero.ops.directory import Key, Scope
+    from clavero.store.grants import GrantRow
 
 Params = Mapping[str, Any]
 Response = dict[str, Any]
+
+
+def as_bytes(value: object) -> bytes:
+    """A blob member as bytes; the model accepts other buffers too."""
+    return value if type(value) is bytes else bytes(value)  # type: ignore[call-overload]  # a buffer
 
 
 class NotAsked(Exception):
@@ -44,6 +50,7 @@ class Call:
     __slots__ = (
         "decode",
         "extra",
+        "grant",
         "keys",
         "operation",
         "params",
@@ -73,8 +80,10 @@ class Call:
         self.decode = decode
         self.source_ip = source_ip
         self.user_agent = user_agent
-        # Known later: the keys that the call is about, their ARNs, and what the audit adds.
+        # Known later: the keys that the call is about, the grant that it retires, the keys' ARNs,
+        # and what the audit adds.
         self.keys: tuple[Key, ...] = ()
+        self.grant: GrantRow | None = None
         self.resources: tuple[str, ...] = ()
         self.extra: Mapping[str, object] | None = None
         self.request_id = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from clavero.iam.decision import NamedResource, Principal, Resource
+from clavero.iam.decision import Decision, NamedResource, Principal, Resource
 from clavero.model import arn, errors
 from clavero.ops.call import Call, Response
 from clavero.ops.directory import Key
@@ -21,6 +21,8 @@ Resolve: TypeAlias = "Callable[[OpsContext, Call], tuple[Key, ...]]"
 Run: TypeAlias = "Callable[[OpsContext, Call], Response]"
 _BY_ARN: Final = "on resource: "
 Needs: TypeAlias = "Callable[[Call], Sequence[Need]]"
+Check: TypeAlias = "Callable[[OpsContext, Call], None]"
+Decide: TypeAlias = "Callable[[Call, Key], Decision]"
 
 
 class Need(NamedTuple):
@@ -40,13 +42,25 @@ class Need(NamedTuple):
 class Handler:
     """One operation as the pipeline sees it.
 
-    `action` is authorised on each key; `needs`, where given, says instead what is authorised.
-    `states` are the key states in which it runs, None where it is about no key. `computes` says
-    that running it changes nothing: a dry run then runs it too, and tells only after that that it
-    would have succeeded.
+    `action` is authorised on each key; `needs`, where given, says instead what is authorised, and
+    `decide` that the operation itself decides. `states` are the key states in which it runs, None
+    where it is about no key. `computes` says that running it changes nothing: a dry run then runs
+    it too, and tells only after that that it would have succeeded. What else a dry run must refuse,
+    `check` refuses.
     """
 
-    __slots__ = ("action", "computes", "name", "named", "needs", "resolve", "run", "states")
+    __slots__ = (
+        "action",
+        "check",
+        "computes",
+        "decide",
+        "name",
+        "named",
+        "needs",
+        "resolve",
+        "run",
+        "states",
+    )
 
     def __init__(
         self,
@@ -59,6 +73,8 @@ class Handler:
         states: frozenset[str] | None = None,
         named: str = "on resource: {}",
         computes: bool = False,
+        check: Check | None = None,
+        decide: Decide | None = None,
     ) -> None:
         self.name: Final = name
         self.run: Final = run
@@ -68,6 +84,8 @@ class Handler:
         self.states: Final = states
         self.named: Final = named
         self.computes: Final = computes
+        self.check: Final = check
+        self.decide: Final = decide
 
 
 def account_wide(action: str) -> Needs:
@@ -103,6 +121,7 @@ def built() -> Mapping[str, Handler]:
         batch,
         crypto,
         datakeys,
+        grants,
         keys,
         policies,
         rotation,
@@ -115,6 +134,7 @@ def built() -> Mapping[str, Handler]:
         *tags.HANDLERS,
         *policies.HANDLERS,
         *rotation.HANDLERS,
+        *grants.HANDLERS,
         *crypto.HANDLERS,
         *datakeys.HANDLERS,
         *batch.HANDLERS,
