@@ -19,7 +19,7 @@ from clavero.ops.directory import Directory
 from clavero.store import domains, keys, versions
 from clavero.store.domains import DomainRow
 from clavero.store.engine import Store
-from clavero.store.errors import StoreError
+from clavero.store.errors import StoreClosed, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -149,6 +149,8 @@ class Maintenance:
         for region in regions:
             try:
                 self.rotate_domain_key(region)
+            except (StoreClosed, _native.SealedError):
+                return  # the KMS was closed meanwhile; the next one goes on
             except (KMSError, StoreError, _native.HsmError):
                 # The old key stays in force and in the state: nothing is lost, and it is due again.
                 _log.exception("rotating the domain key of %s failed", region)

@@ -134,17 +134,24 @@ class NativeKeyStore:
 
     def _load_token_of(self, material: Material) -> int:
         binding = material.binding
-        token = self._load_token(binding.region, material.hbkid)
-        if token is None:
-            raise errors.key_not_found(
-                f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
-            )
-        try:
-            handle = self._hsm.load_key(token, material.hbkid, binding)
-        except HsmError as error:
-            _refuse(error, binding)
-        material.handle = handle
-        return handle
+        refused: tuple[bytes, HsmError] | None = None
+        while True:
+            token = self._load_token(binding.region, material.hbkid)
+            if token is None:
+                raise errors.key_not_found(
+                    f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
+                )
+            if refused is not None and token == refused[0]:
+                _refuse(refused[1], binding)
+            try:
+                material.handle = handle = self._hsm.load_key(token, material.hbkid, binding)
+            except InvalidToken as error:
+                # A rotation may have re-wrapped it since it was read, and dropped its domain key.
+                refused = (token, error)
+            except HsmError as error:
+                _refuse(error, binding)
+            else:
+                return handle
 
     def _with_key(self, material: Material, use: Callable[[int], Result]) -> Result:
         """Run `use` on the key's handle; again after loading, when it was put out of memory."""
