@@ -19,6 +19,7 @@ from clavero.model import arn
 from clavero.model.quotas import Quotas
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Directory
+from clavero.ops.lastusage import UsageLog
 from clavero.service import Service
 from clavero.store import domains, meta, versions
 from clavero.store.engine import Store, open_store
@@ -87,6 +88,7 @@ class KMS:
 
     def _wire(self) -> None:
         store = self._store
+        _start_tracking(store, self._clock.now())
 
         def load_token(region: str, hbkid: bytes) -> bytes | None:
             with store.read() as tx:
@@ -95,8 +97,9 @@ class KMS:
 
         keystore = NativeKeyStore(self._hsm, load_token)
         self._directory = Directory(store)
+        self._usage = UsageLog(store, self._sink.event_id)
         self._maintenance = Maintenance(
-            self._hsm, store, self._directory, keystore, self._sink, self._clock
+            self._hsm, store, self._directory, keystore, self._sink, self._clock, self._usage
         )
         context = OpsContext(
             store=store,
@@ -106,6 +109,7 @@ class KMS:
             ensure_domain=self._maintenance.ensure_domain,
             schedule_changed=lambda: self._service.schedule_changed(),
             quotas=self._quotas,
+            usage=self._usage,
         )
         self._service = Service(context, self._sink, self._clock, self._maintenance.run_due)
         self._watch = None if self.path is None else Watch(self._clock, self._maintenance.run_due)
@@ -232,6 +236,7 @@ class KMS:
             if self._watch is not None:
                 self._watch.stop()
             self._hsm.seal()
+            self._usage.flush_quietly()
         except _native.ForkedError:
             return  # what is open belongs to the parent process
         finally:
@@ -279,6 +284,15 @@ def _open_hsm(store: Store, unseal: _native.Unseal, allow_insecure_memory: bool)
             if meta.get(tx, meta.DEPLOYMENT_ID) is None:
                 meta.put(tx, meta.DEPLOYMENT_ID, new_id())
     return hsm
+
+
+def _start_tracking(store: Store, now: float) -> None:
+    """Remember from when on the last usage of keys is recorded: the first opening."""
+    with store.read() as tx:
+        since = meta.get(tx, meta.USAGE_SINCE)
+    if since is None:
+        with store.write() as tx:
+            meta.put(tx, meta.USAGE_SINCE, repr(now))
 
 
 def _checked_region(region: str) -> str:

@@ -16,6 +16,7 @@ from clavero.model import arn
 from clavero.model.errors import KMSError
 from clavero.ops import rotation
 from clavero.ops.directory import Directory
+from clavero.ops.lastusage import UsageLog
 from clavero.store import domains, keys, versions
 from clavero.store.domains import DomainRow
 from clavero.store.engine import Store
@@ -43,6 +44,7 @@ class Maintenance:
         keystore: NativeKeyStore,
         sink: Sink,
         clock: Clock,
+        usage: UsageLog,
     ) -> None:
         self._hsm = hsm
         self._store = store
@@ -50,6 +52,7 @@ class Maintenance:
         self._keystore = keystore
         self._sink = sink
         self._clock = clock
+        self._usage = usage
         self._due_lock = threading.Lock()
         self._rotation_lock = threading.Lock()
         self._next_sweep = clock.now() + IDLE_SWEEP
@@ -65,6 +68,7 @@ class Maintenance:
             if now >= self._next_sweep:
                 self._next_sweep = now + IDLE_SWEEP
                 self._hsm.evict_idle_keys()
+                self._usage.flush_quietly()
             next_domain_rotation = self._rotate_due(now)
             return min(next_deletion, next_rotation, self._next_sweep, next_domain_rotation)
 

@@ -22,11 +22,12 @@ from clavero.ops import granttokens, registry, states
 from clavero.ops.call import Call, NotAsked, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import ForeignResource
+from clavero.ops.lastusage import TRACKED, Note
 from clavero.ops.registry import Handler, Need
 from clavero.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
-_NEVER: Final = float("inf")
+_TRACKED: Final = TRACKED.get
 
 
 class Service:
@@ -49,6 +50,7 @@ class Service:
         self._new_id = context.new_id
         self._run_due = run_due
         self._due = 0.0
+        self._used = context.usage.pending
         self._handlers: Mapping[str, Handler] = registry.built()
         self._unavailable: str | None = None
         _services.add(self)
@@ -64,9 +66,7 @@ class Service:
             if now >= self._due:
                 self._due = self._run_due(now)
             if not operation.is_exact(call.params):
-                if call.decode is not None:
-                    call.params = call.decode(operation, call.params)
-                call.params = operation.validated(call.params)
+                self._validate(call)
             handler = self._handlers.get(operation.name)
             if handler is None:
                 raise errors.operation_not_built(operation.name)
@@ -100,8 +100,22 @@ class Service:
             )
             self._audit(call, refused)
             raise refused from error
-        self._audit(call, None)
+        record = self._audit(call, None)
+        tracked = _TRACKED(operation.name)
+        if tracked is not None:
+            self._note(call, tracked, record)
         return response
+
+    def _validate(self, call: Call) -> None:
+        operation = call.operation
+        if call.decode is not None:
+            call.params = call.decode(operation, call.params)
+        call.params = operation.validated(call.params)
+
+    def _note(self, call: Call, tracked: str, record: AuditRecord) -> None:
+        note = Note(tracked, call.time, call.request_id, record.event_id or record)
+        for key in call.keys:
+            self._used[key] = note
 
     def _resolve(self, handler: Handler, call: Call) -> None:
         resolve = handler.resolve
@@ -155,7 +169,7 @@ class Service:
     def _denied(self, call: Call, action: str, named: str, because: str) -> KMSError:
         return errors.access_denied(call.principal.arn, action, named, because)
 
-    def _audit(self, call: Call, error: KMSError | None) -> None:
+    def _audit(self, call: Call, error: KMSError | None) -> AuditRecord:
         record = AuditRecord(
             call.operation.name,
             call.scope.region,
@@ -178,6 +192,7 @@ class Service:
             raise errors.internal(
                 f"The call could not be put on record, so it gets no answer: {failure}"
             ) from failure
+        return record
 
     def new_request_id(self) -> str:
         """An id for an answer to what is no call: an operation that KMS does not have."""

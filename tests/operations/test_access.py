@@ -50,6 +50,7 @@ def calls(key: str, blob: bytes):
          {"KeyId": key, "GranteePrincipal": OWNER, "Operations": ["Decrypt"]}),
         ("kms:ListGrants", named, "list_grants", {"KeyId": key}),
         ("kms:RevokeGrant", named, "revoke_grant", {"KeyId": key, "GrantId": "0" * 64}),
+        ("kms:GetKeyLastUsage", named, "get_key_last_usage", {"KeyId": key}),
         ("kms:Encrypt", named, "encrypt", {"KeyId": key, "Plaintext": b"x"}),
         ("kms:Encrypt", named, "encrypt_many", {"KeyId": key, "Plaintexts": [b"x"]}),
         ("kms:GenerateDataKey", named, "generate_data_key", {"KeyId": key, "KeySpec": "AES_256"}),
@@ -187,6 +188,7 @@ ALIAS_REFUSED = {
     "enable_key_rotation", "disable_key_rotation", "get_key_rotation_status",
     "rotate_key_on_demand", "list_key_rotations", "list_resource_tags", "get_key_policy",
     "list_key_policies", "put_key_policy", "create_grant", "list_grants", "revoke_grant",
+    "get_key_last_usage",
 }  # fmt: skip
 
 

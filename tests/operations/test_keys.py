@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from clavero import KMS, ManualClock, Quotas
 from clavero.iam.decision import default_key_policy
 
 UNKNOWN = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -264,3 +265,23 @@ def test_a_deletion_happens_without_a_call(durable):
         waiting._stop.wait(0.05)
         deadline -= 1
     assert erased()
+
+
+def test_an_account_has_its_quota_of_keys_in_each_region(refused):
+    with KMS(quotas=Quotas(keys=2), clock=ManualClock()) as kms:
+        client = kms.client()
+        first = client.create_key()["KeyMetadata"]["KeyId"]
+        client.create_key()
+        text = refused("LimitExceededException", client.create_key)
+        assert text == (
+            "An account can have at most 2 KMS keys in a Region, and 000000000000 has as many in "
+            "us-east-1: schedule the deletion of some first."
+        )
+        assert kms.status()["loaded_keys"] == 2
+        kms.client(region="eu-west-1").create_key()
+        kms.client(account="111122223333").create_key()
+        client.schedule_key_deletion(KeyId=first, PendingWindowInDays=7)
+        refused("LimitExceededException", client.create_key)  # it counts until it is gone
+        kms._clock.advance(7 * DAY)  # type: ignore[attr-defined]  # a ManualClock
+        client.create_key()
+        refused("LimitExceededException", client.create_key)

@@ -34,6 +34,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "generate_data_key": (OK, DISABLED, INVALID),
     "generate_data_key_without_plaintext": (OK, DISABLED, INVALID),
     "generate_data_keys": (OK, DISABLED, INVALID),
+    "get_key_last_usage": (OK, OK, OK),
     "get_key_policy": (OK, OK, OK),
     "get_key_rotation_status": (OK, OK, OK),
     "list_aliases": (OK, OK, OK),

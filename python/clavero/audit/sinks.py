@@ -33,6 +33,10 @@ class Sink(Protocol):
         """Keep the record; when this returns, it is kept. Raises AuditError when it cannot be."""
         ...
 
+    def event_id(self, record: AuditRecord) -> str:
+        """The eventID of a record that was written."""
+        ...
+
     def close(self) -> None:
         """Finish. Closing twice does nothing; a write after it raises AuditError."""
         ...
@@ -65,10 +69,19 @@ class MemorySink:
         with self._lock:  # two readers must not give one record two ids
             shown: list[dict[str, Any]] = []
             for record in self._records.copy():
-                if not record.event_id:
-                    record.event_id = self._id_source()
+                self._identify(record)
                 shown.append(json.loads(render(record)))
             return shown
+
+    def event_id(self, record: AuditRecord) -> str:
+        """The eventID of a record that was written, though it may no longer be kept."""
+        with self._lock:
+            return self._identify(record)
+
+    def _identify(self, record: AuditRecord) -> str:
+        if not record.event_id:
+            record.event_id = self._id_source()
+        return record.event_id
 
     def close(self) -> None:
         """Take no more records."""
@@ -123,6 +136,10 @@ class FileSink:
                     f"The audit file {self.path} took {written} of {len(line)} bytes of a record: "
                     "make space. Calls are refused until then."
                 )
+
+    def event_id(self, record: AuditRecord) -> str:
+        """The eventID of a record that was written."""
+        return record.event_id
 
     def close(self) -> None:
         """Flush the file to the disk and close it. Raises AuditError when that fails."""

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from clavero.keystores.native import NativeKeyStore
 from clavero.model import errors
@@ -15,6 +16,9 @@ from clavero.model.quotas import Quotas
 from clavero.ops.call import Call
 from clavero.ops.directory import Directory
 from clavero.store.engine import Store
+
+if TYPE_CHECKING:
+    from clavero.ops.lastusage import UsageLog
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class OpsContext:
     ensure_domain: Callable[[str], None]
     schedule_changed: Callable[[], None]
     quotas: Quotas
+    usage: UsageLog
 
     # Pagination: what comes next is nobody's business, and a marker works where it was given only.
 

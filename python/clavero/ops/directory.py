@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import Connection
+
 from clavero.keystores.native import Binding, Material, material_id
 from clavero.model import arn, errors
 from clavero.store import aliases, keys, versions
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 # Names of keys that a scope remembers; beyond it the oldest half is looked up again.
 MAX_REFERENCES: Final = 262_144
+# Calls that have stored a key and not yet counted it are fewer.
+COUNT_MARGIN: Final = 1_000
 # The state of a key that was erased while a call was under way; KMS has no name for it.
 DELETED: Final = "Deleted"
 
@@ -157,7 +161,7 @@ class RegionKeys:
 class Scope:
     """One account in one Region: its cached keys by key id, and the other names it has used."""
 
-    __slots__ = ("account", "by_id", "keys", "references", "region")
+    __slots__ = ("account", "by_id", "key_count", "keys", "references", "region")
 
     def __init__(self, keys_: RegionKeys, account: str) -> None:
         self.keys: Final = keys_
@@ -165,6 +169,8 @@ class Scope:
         self.account: Final = sys.intern(account)
         self.by_id: Final[dict[str, Key]] = {}
         self.references: Final[dict[str, Key]] = {}
+        # About how many keys there are; None before somebody asks.
+        self.key_count: int | None = None
 
 
 class Directory:
@@ -305,7 +311,20 @@ class Directory:
             if known is not None:  # another call found the row between its commit and now
                 return known
             self._keep(owner, key)
+            if owner.key_count is not None:
+                owner.key_count += 1
         return key
+
+    def has_room(self, tx: Connection, region: str, account: str, most: int) -> bool:
+        """Whether the account may have one more key in the Region; asked by who stores it.
+
+        Counted where it is close to the quota: SQLite counts row by row.
+        """
+        owner = self.scope(region, account)
+        count = owner.key_count
+        if count is None or count + COUNT_MARGIN >= most:
+            count = owner.key_count = keys.count_of(tx, region, account)
+        return count < most
 
     def changed(self, key: Key, row: KeyRow) -> None:
         """Take over a row that was just stored. `order` must be held since before the commit."""
@@ -345,6 +364,8 @@ class Directory:
             for scope in self._scopes.values():
                 if scope.keys is owner.keys:
                     scope.references.clear()
+            if owner.key_count is not None:
+                owner.key_count -= 1
             key = owner.by_id.pop(key_id, None)
             if key is None:
                 return []

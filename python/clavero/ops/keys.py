@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from clavero.iam.decision import default_key_policy
 from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
 from clavero.model import errors
@@ -98,6 +100,7 @@ def create_key(context: OpsContext, call: Call) -> Response:
                 material_id=material_id(hbkid),
                 created=call.time,
             )
+            _check_quota(context, tx, row)
             keys.insert_key(tx, row, version)
             if given_tags:
                 stored_tags.put(tx, scope.region, scope.account, key_id, given_tags)
@@ -108,6 +111,15 @@ def create_key(context: OpsContext, call: Call) -> Response:
     key = context.directory.add(row, version, made.handle)
     call.resources = (key.arn,)
     return {"KeyMetadata": describe(key)}
+
+
+def _check_quota(context: OpsContext, tx: Connection, row: KeyRow) -> None:
+    most = context.quotas.keys
+    if not context.directory.has_room(tx, row.region, row.account, most):
+        raise errors.limit_exceeded(
+            f"An account can have at most {most} KMS keys in a Region, and {row.account} has as "
+            f"many in {row.region}: schedule the deletion of some first."
+        )
 
 
 def _check_kind(call: Call) -> None:

@@ -1,0 +1,143 @@
+"""The last usage of keys: GetKeyLastUsage, and what it is told from.
+
+Every successful cryptographic call leaves a note in memory, which costs it next to nothing. The
+notes get into the store every ten minutes of the KMS's clock, when the KMS is closed, and when
+somebody asks; what a crash takes with it is older use, never a wrong one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from clavero.audit.record import AuditRecord
+from clavero.ops import states
+from clavero.ops.call import Call, Response
+from clavero.ops.context import OpsContext, timestamp
+from clavero.ops.directory import Key
+from clavero.ops.registry import Handler, by_key_id
+from clavero.store import keys, meta, usage
+from clavero.store.engine import Store
+from clavero.store.errors import StoreError
+from clavero.store.usage import UsageRow
+
+_log = logging.getLogger(__name__)
+
+# The model's KeyLastUsageTrackingOperation, and the batches as what they are many of.
+TRACKED: Final[Mapping[str, str]] = {
+    **{
+        name: name
+        for name in (
+            "Decapsulate",
+            "Decrypt",
+            "DeriveSharedSecret",
+            "Encapsulate",
+            "Encrypt",
+            "GenerateDataKey",
+            "GenerateDataKeyPair",
+            "GenerateDataKeyPairWithoutPlaintext",
+            "GenerateDataKeyWithoutPlaintext",
+            "GenerateMac",
+            "ReEncrypt",
+            "Sign",
+            "Verify",
+            "VerifyMac",
+        )
+    },
+    "DecryptMany": "Decrypt",
+    "EncryptMany": "Encrypt",
+    "GenerateDataKeys": "GenerateDataKey",
+}
+
+
+class Note(NamedTuple):
+    """One use of a key. `record` is its audit record, or that record's eventID."""
+
+    operation: str
+    used: float
+    request_id: str
+    record: AuditRecord | str
+
+
+class UsageLog:
+    """The notes that are not in the store yet.
+
+    `event_id(record)` gives the eventID of a record that the audit keeps.
+    """
+
+    def __init__(self, store: Store, event_id: Callable[[AuditRecord], str]) -> None:
+        self._store = store
+        self._event_id = event_id
+        self._lock = threading.Lock()
+        # Written to by every call, without a lock: an assignment is one step for other threads.
+        self.pending: Final[dict[Key, Note]] = {}
+
+    def flush(self) -> None:
+        """Store the notes. Raises StoreError, and then has them still."""
+        with self._lock:
+            taken = {}
+            for key in list(self.pending):
+                note = self.pending.pop(key, None)
+                if note is not None:
+                    taken[key] = note
+            if not taken:
+                return
+            try:
+                self._put(taken)
+            except BaseException:
+                for key, note in taken.items():
+                    self.pending.setdefault(key, note)
+                raise
+
+    def flush_quietly(self) -> None:
+        """Store the notes, or say in the log why not: no call fails for them."""
+        try:
+            self.flush()
+        except StoreError:
+            _log.exception("storing the last usage of keys failed; it is tried again")
+
+    def _put(self, taken: Mapping[Key, Note]) -> None:
+        with self._store.write() as tx:
+            for key, note in taken.items():
+                row = key.row
+                named = (row.region, row.account, row.key_id)
+                if keys.get(tx, *named) is None:
+                    continue  # erased meanwhile
+                before = usage.get(tx, *named)
+                if before is not None and before.used > note.used:
+                    continue
+                record = note.record
+                event_id = record if isinstance(record, str) else self._event_id(record)
+                usage.put(
+                    tx, UsageRow(*named, note.operation, note.used, event_id, note.request_id)
+                )
+
+
+def get_key_last_usage(context: OpsContext, call: Call) -> Response:
+    """GetKeyLastUsage. KeyLastUsage is empty for a key that was not used since it is recorded."""
+    row = call.keys[0].row
+    context.usage.flush()
+    with context.store.read() as tx:
+        found = usage.get(tx, row.region, row.account, row.key_id)
+        since = float(meta.get(tx, meta.USAGE_SINCE) or 0.0)
+    last: dict[str, Any] = {}
+    if found is not None:
+        last = {
+            "Operation": found.operation,
+            "Timestamp": timestamp(found.used),
+            "CloudTrailEventId": found.event_id,
+            "KmsRequestId": found.request_id,
+        }
+    return {
+        "KeyId": row.key_id,
+        "KeyLastUsage": last,
+        "TrackingStartDate": timestamp(max(since, row.created)),
+        "KeyCreationDate": timestamp(row.created),
+    }
+
+
+HANDLERS: Final = (
+    Handler("GetKeyLastUsage", get_key_last_usage, resolve=by_key_id(), states=states.ANY),
+)
