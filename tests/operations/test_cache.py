@@ -182,6 +182,27 @@ def test_idle_keys_leave_the_memory_and_come_back_when_they_are_used(deployment,
         assert client.decrypt(CiphertextBlob=moved["CiphertextBlob"])["Plaintext"] == b"x"
 
 
+def test_a_token_that_is_re_wrapped_while_it_is_being_loaded(deployment, client, monkeypatch):
+    """Between reading and opening it, a rotation replaces it and drops its domain key."""
+    key = client.create_key()["KeyMetadata"]["KeyId"]
+    blob = client.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    for _ in range(2):
+        deployment.kms.evict_idle_keys()
+    keystore = deployment.kms._maintenance._keystore
+    load_token = keystore._load_token
+    rotations: list[int] = []
+
+    def overtaken(region, hbkid):
+        token = load_token(region, hbkid)
+        if not rotations:
+            rotations.append(deployment.kms.rotate_domain_keys())
+        return token
+
+    monkeypatch.setattr(keystore, "_load_token", overtaken)
+    assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    assert rotations == [1]
+
+
 def test_idle_keys_leave_by_the_clock(deployment, client):
     """A key that nothing used for ten to twenty minutes is out of memory at the next call."""
     key = client.create_key()["KeyMetadata"]["KeyId"]
