@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,51 @@ def arn_of(kind_and_name: str, region: str = REGION, account: str = ACCOUNT) -> 
 def arn():
     """The ARN of a key (`key/ID`) or an alias (`alias/NAME`)."""
     return arn_of
+
+
+class Kept:
+    """A KMS whose key of each kind is made once: an RSA key takes seconds."""
+
+    def __init__(self) -> None:
+        self.kms = KMS(clock=ManualClock())
+        self.boto3 = self.kms.boto3_client()
+        self._keys: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def key(self, spec: str, usage: str) -> dict[str, Any]:
+        """The metadata of the key of that kind. Tests leave it as it is."""
+        if (spec, usage) not in self._keys:
+            made = self.kms.client().create_key(KeySpec=spec, KeyUsage=usage)
+            self._keys[spec, usage] = made["KeyMetadata"]
+        return self._keys[spec, usage]
+
+
+@pytest.fixture(scope="session")
+def kept() -> Iterator[Kept]:
+    """The keys that tests share."""
+    made = Kept()
+    yield made
+    made.boto3.close()
+    made.kms.close()
+
+
+@pytest.fixture(params=["in process", "boto3"])
+def kept_client(request: pytest.FixtureRequest, kept: Kept, checked) -> Any:
+    """A client of the shared keys, over both entries."""
+    if request.param == "boto3":
+        return checked(kept.boto3, beyond=kept.kms.client())
+    return checked(kept.kms.client())
+
+
+@pytest.fixture
+def openssl(need_program, tmp_path: Path) -> Callable[..., bytes]:
+    """Run OpenSSL's command in a folder of its own, with files of these names and contents."""
+    program = need_program("openssl")
+
+    def run(*arguments: str, **files: bytes) -> bytes:
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    return run

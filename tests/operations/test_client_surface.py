@@ -16,14 +16,15 @@ from clavero.model.operations import OPERATIONS
 
 MODEL = ServiceModel(Loader().load_service_model("kms", "service-2"), "kms")
 BUILT = {
-    "CancelKeyDeletion", "CreateAlias", "CreateGrant", "CreateKey", "Decrypt", "DeleteAlias",
-    "DescribeKey", "DisableKey", "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "Encrypt",
-    "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "GetKeyLastUsage",
-    "GetKeyPolicy",
-    "GetKeyRotationStatus", "ListAliases", "ListGrants", "ListKeyPolicies", "ListKeyRotations",
-    "ListKeys", "ListResourceTags", "ListRetirableGrants", "PutKeyPolicy", "ReEncrypt",
-    "RetireGrant", "RevokeGrant", "RotateKeyOnDemand", "ScheduleKeyDeletion", "TagResource",
-    "UntagResource", "UpdateAlias", "UpdateKeyDescription",
+    "CancelKeyDeletion", "CreateAlias", "CreateGrant", "CreateKey", "Decapsulate", "Decrypt",
+    "DeleteAlias", "DeriveSharedSecret", "DescribeKey", "DisableKey", "DisableKeyRotation",
+    "EnableKey", "EnableKeyRotation", "Encapsulate", "Encrypt", "GenerateDataKey",
+    "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac", "GenerateRandom", "GetKeyLastUsage", "GetKeyPolicy", "GetKeyRotationStatus",
+    "GetPublicKey", "ListAliases", "ListGrants", "ListKeyPolicies", "ListKeyRotations", "ListKeys",
+    "ListResourceTags", "ListRetirableGrants", "PutKeyPolicy", "ReEncrypt", "RetireGrant",
+    "RevokeGrant", "RotateKeyOnDemand", "ScheduleKeyDeletion", "Sign", "TagResource",
+    "UntagResource", "UpdateAlias", "UpdateKeyDescription", "Verify", "VerifyMac",
 }  # fmt: skip
 UNBUILT = sorted(set(MODEL.operation_names) - BUILT)
 TEXTS = {

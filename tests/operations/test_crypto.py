@@ -142,9 +142,10 @@ def test_another_region_s_and_another_kms_s_blobs_do_not_open(deployment, client
 def test_algorithms_of_other_keys_are_refused(client, key, refused, algorithm):
     blob = client.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     expected = f"Algorithm {algorithm} is incompatible with key spec SYMMETRIC_DEFAULT."
+    named = {"KeyId": key["KeyId"]}
     for method, params in (
-        (client.encrypt, {"KeyId": key["KeyId"], "Plaintext": b"x"}),
-        (client.decrypt, {"CiphertextBlob": blob}),
+        (client.encrypt, {**named, "Plaintext": b"x"}),
+        (client.decrypt, {**named, "CiphertextBlob": blob}),
     ):
         text = refused("InvalidKeyUsageException", method, EncryptionAlgorithm=algorithm, **params)
         assert text == expected
@@ -153,6 +154,7 @@ def test_algorithms_of_other_keys_are_refused(client, key, refused, algorithm):
             "InvalidKeyUsageException",
             client.re_encrypt,
             CiphertextBlob=blob,
+            SourceKeyId=key["KeyId"],
             DestinationKeyId=key["KeyId"],
             **{member: algorithm},
         )

@@ -63,10 +63,6 @@ def test_the_old_name_of_the_key_spec_and_the_default_policy_are_taken(client):
 @pytest.mark.parametrize(
     ("params", "code", "text"),
     [
-        ({"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}, "Unsupported", "KeySpec RSA_2048"),
-        ({"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}, "Unsupported", "HMAC_256"),
-        ({"KeySpec": "ML_DSA_65", "KeyUsage": "SIGN_VERIFY"}, "Unsupported", "ML_DSA_65"),
-        ({"CustomerMasterKeySpec": "ECC_NIST_P256"}, "Unsupported", "ECC_NIST_P256"),
         ({"Origin": "EXTERNAL"}, "Unsupported", "Origin EXTERNAL"),
         ({"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1"}, "Unsupported", "AWS_CLOUDHSM"),
         ({"CustomKeyStoreId": "cks-1"}, "Unsupported", "custom key store"),

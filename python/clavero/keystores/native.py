@@ -63,15 +63,23 @@ class Material:
 
 
 class FreshMaterial(Material):
-    """A backing key that was just made, and the token to store."""
+    """A backing key that was just made, the token to store, its public key (SPKI DER) if any."""
 
-    __slots__ = ("_binding", "token")
+    __slots__ = ("_binding", "public_key", "token")
 
-    def __init__(self, binding: Binding, hbkid: bytes, token: bytes, handle: int) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        hbkid: bytes,
+        token: bytes,
+        handle: int,
+        public_key: bytes | None = None,
+    ) -> None:
         self._binding = binding
         self.hbkid = hbkid
         self.token = token
         self.handle = handle
+        self.public_key = public_key
 
     @property
     def binding(self) -> Binding:
@@ -91,15 +99,34 @@ class NativeKeyStore:
     # --- keys ------------------------------------------------------------------------------------
 
     def generate(self, binding: Binding) -> FreshMaterial:
-        """Make a backing key. Call it inside the transaction that stores the token.
+        """Make a backing key of the binding's spec. Nothing is locked meanwhile; RSA takes seconds.
 
-        Only then does no domain key go while a token under it is on its way to the store.
+        Call it inside the transaction that stores the token, or `renew` there: only then does no
+        domain key go while a token under it is on its way to the store.
         """
         try:
-            hbkid, token, handle = self._hsm.generate_key(binding)
+            hbkid, token, handle, public_key = self._hsm.generate_key(binding)
         except HsmError as error:
             _refuse(error)
-        return FreshMaterial(binding, hbkid, token, handle)
+        return FreshMaterial(binding, hbkid, token, handle, public_key)
+
+    def renew(self, made: FreshMaterial) -> bool:
+        """Have a new key's token under the active domain key; False where its own is gone.
+
+        Call it inside the transaction that stores the token, for a key that was made outside.
+        """
+        region = made.binding.region
+        try:
+            active = {
+                domain_key for domain_key, active, _ in self._hsm.domain_keys(region) if active
+            }
+            if token_domain_key(made.token) not in active:
+                made.token = self._hsm.rewrap_key(made.token, made.hbkid, made.binding)
+        except InvalidToken:
+            return False
+        except HsmError as error:
+            _refuse(error, made.binding)
+        return True
 
     def rewrap(self, binding: Binding, hbkid: bytes, token: bytes) -> bytes:
         """Seal a stored token anew under the active domain key."""
@@ -255,6 +282,85 @@ class NativeKeyStore:
             return _native.blob_key(blob)
         except HsmError as error:
             _refuse(error)
+
+    # --- key pairs and MACs ----------------------------------------------------------------------
+
+    def sign(self, material: Material, algorithm: str, message_type: str, message: bytes) -> bytes:
+        """Sign. The names are KMS's SigningAlgorithmSpec and MessageType."""
+        return self._with_key(
+            material, lambda handle: self._hsm.sign(handle, algorithm, message_type, message)
+        )
+
+    def verify(
+        self,
+        public_key: bytes,
+        spec: str,
+        algorithm: str,
+        message_type: str,
+        message: bytes,
+        signature: bytes,
+    ) -> bool:
+        """Whether the signature is the message's, under a public key (SPKI DER) of the spec."""
+        try:
+            return self._hsm.verify(public_key, spec, algorithm, message_type, message, signature)
+        except HsmError as error:
+            _refuse(error)
+
+    def rsa_encrypt(self, public_key: bytes, algorithm: str, plaintext: bytes) -> bytes:
+        """Encrypt with OAEP for a public key (SPKI DER)."""
+        try:
+            return self._hsm.rsa_encrypt(public_key, algorithm, plaintext)
+        except HsmError as error:
+            _refuse(error)
+
+    def rsa_decrypt(self, material: Material, algorithm: str, ciphertext: bytes) -> bytes:
+        """Open what was encrypted with OAEP, here or elsewhere."""
+        return self._with_key(
+            material, lambda handle: self._hsm.rsa_decrypt(handle, algorithm, ciphertext)
+        )
+
+    def generate_mac(self, material: Material, algorithm: str, message: bytes) -> bytes:
+        """The message's HMAC."""
+        return self._with_key(
+            material, lambda handle: self._hsm.generate_mac(handle, algorithm, message)
+        )
+
+    def verify_mac(self, material: Material, algorithm: str, message: bytes, mac: bytes) -> bool:
+        """Whether the MAC is the message's, in constant time."""
+        return self._with_key(
+            material, lambda handle: self._hsm.verify_mac(handle, algorithm, message, mac)
+        )
+
+    def derive_shared_secret(self, material: Material, peer: bytes) -> bytes:
+        """ECDH with a peer's public key (SPKI DER); AWS's refusal for one that is none."""
+
+        def derive(handle: int) -> bytes:
+            try:
+                return self._hsm.derive_shared_secret(handle, peer)
+            except LimitError:
+                raise errors.invalid_public_key() from None
+
+        return self._with_key(material, derive)
+
+    def encapsulate(self, public_key: bytes, spec: str) -> tuple[bytes, bytes]:
+        """ML-KEM for a public key (SPKI DER): the secret of 32 bytes, and its ciphertext."""
+        try:
+            return self._hsm.encapsulate(public_key, spec)
+        except HsmError as error:
+            _refuse(error)
+
+    def decapsulate(self, material: Material, ciphertext: bytes) -> bytes:
+        """ML-KEM's secret. What was not encapsulated for this key gives another one."""
+        return self._with_key(material, lambda handle: self._hsm.decapsulate(handle, ciphertext))
+
+    def generate_data_key_pair(
+        self, material: Material, spec: str, context: Context, *, with_plaintext: bool
+    ) -> tuple[bytes | None, bytes, bytes]:
+        """Make a pair: the private key (PKCS #8 DER) if wanted, its blob, the public key."""
+        return self._with_key(
+            material,
+            lambda handle: self._hsm.generate_data_key_pair(handle, spec, context, with_plaintext),
+        )
 
     # --- batches ---------------------------------------------------------------------------------
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from clavero.model import errors
+from clavero.model import errors, specs
 from clavero.model.operations import OPERATIONS
 from clavero.ops import states
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, not_built
-from clavero.ops.crypto import check_symmetric
 from clavero.ops.datakeys import size_of
 from clavero.ops.directory import Key, Version
 from clavero.ops.registry import Handler, Need, by_any_name
+from clavero.ops.usage import algorithm_of, check_symmetric
 
 # Bounds the memory of one call (2 GiB of 1024-byte keys would be beyond it): 2^24.
 MAX_KEYS: Final = 1 << 24
@@ -83,6 +83,7 @@ def generate_data_keys(context: OpsContext, call: Call) -> Response:
         )
     size = size_of(params)
     key = call.keys[0]
+    check_symmetric(call, key)
     version = key.current
     call.extra = {"numberOfKeys": count}
     plaintext, blobs = context.keystore.generate_data_keys(
@@ -97,11 +98,19 @@ def generate_data_keys(context: OpsContext, call: Call) -> Response:
     }
 
 
+def _check_algorithm(call: Call, key: Key) -> None:
+    algorithm = algorithm_of(
+        call, key, specs.ENCRYPT_DECRYPT, "EncryptionAlgorithm", specs.SYMMETRIC_DEFAULT
+    )
+    if algorithm != specs.SYMMETRIC_DEFAULT:
+        raise not_built("RSA in a batch")
+
+
 def encrypt_many(context: OpsContext, call: Call) -> Response:
     """Many plaintexts under one key and one context."""
     params = call.params
     key = call.keys[0]
-    check_symmetric(call, key)
+    _check_algorithm(call, key)
     blobs, offsets = _with_inputs(
         context.keystore.encrypt_many,
         key.current,
@@ -143,7 +152,7 @@ def decrypt_many(context: OpsContext, call: Call) -> Response:
     """Many blobs, of one key or several, under one context."""
     params = call.params
     for key in call.keys:
-        check_symmetric(call, key)
+        _check_algorithm(call, key)
     allowed = {key.arn for key in call.keys}
     materials = {}
     for version in _versions(context, call):

@@ -5,50 +5,77 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from clavero.model import errors
+from clavero.model import errors, specs
 from clavero.ops import states
-from clavero.ops.call import Call, Response
+from clavero.ops.call import Call, Response, as_bytes
 from clavero.ops.context import OpsContext, not_built
 from clavero.ops.directory import ForeignResource, Key, Version
 from clavero.ops.registry import Handler, Need, account_wide, by_any_name
+from clavero.ops.usage import algorithm_of, check_usage, public_key
 
-SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
+SYMMETRIC: Final = specs.SYMMETRIC_DEFAULT
 _OF_CIPHERTEXT: Final = "on the resource associated with this ciphertext"
 
 
-def check_symmetric(call: Call, key: Key, member: str = "EncryptionAlgorithm") -> None:
-    """Refuse an algorithm that the key does not have."""
-    algorithm = call.params.get(member, SYMMETRIC)
-    if algorithm != SYMMETRIC:
-        raise errors.algorithm_incompatible(algorithm, key.row.spec)
+def _check_context(call: Call, algorithm: str, member: str = "EncryptionContext") -> None:
+    """RSA authenticates no context, so that none must seem to protect the ciphertext."""
+    if algorithm != SYMMETRIC and call.params.get(member):
+        raise errors.context_of_asymmetric()
 
 
-def as_bytes(value: object) -> bytes:
-    """A blob member as bytes; the model accepts other buffers too."""
-    return value if type(value) is bytes else bytes(value)  # type: ignore[call-overload]  # a buffer
+def _sealing_algorithm(call: Call, key: Key, prefix: str = "") -> str:
+    """The algorithm to encrypt with: one of the key's, with a context that it takes."""
+    algorithm: str = call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC)
+    if algorithm == SYMMETRIC == key.row.spec:
+        return algorithm  # nearly every call
+    check_usage(call, key, specs.ENCRYPT_DECRYPT)
+    _check_context(call, algorithm, f"{prefix}EncryptionContext")
+    return algorithm_of(call, key, specs.ENCRYPT_DECRYPT, f"{prefix}EncryptionAlgorithm", SYMMETRIC)
+
+
+def _opening_algorithm(call: Call, key: Key, prefix: str = "") -> str:
+    """The algorithm to decrypt with.
+
+    Where it is SYMMETRIC_DEFAULT, the blob says which key it is of, and a key of another kind is
+    refused as any other key is.
+    """
+    algorithm: str = call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC)
+    if algorithm == SYMMETRIC:
+        check_usage(call, key, specs.ENCRYPT_DECRYPT)
+        return algorithm
+    return _sealing_algorithm(call, key, prefix)
 
 
 def encrypt(context: OpsContext, call: Call) -> Response:
     """Encrypt."""
     key = call.keys[0]
-    check_symmetric(call, key)
     params = call.params
-    blob = context.keystore.encrypt(
-        key.current, as_bytes(params["Plaintext"]), params.get("EncryptionContext")
-    )
-    return {"CiphertextBlob": blob, "KeyId": key.arn, "EncryptionAlgorithm": SYMMETRIC}
+    algorithm = _sealing_algorithm(call, key)
+    plaintext = as_bytes(params["Plaintext"])
+    if algorithm == SYMMETRIC:
+        blob = context.keystore.encrypt(key.current, plaintext, params.get("EncryptionContext"))
+    else:
+        blob = _encrypt_with_rsa(context, key, algorithm, plaintext)
+    return {"CiphertextBlob": blob, "KeyId": key.arn, "EncryptionAlgorithm": algorithm}
 
 
-def _opening_key(context: OpsContext, call: Call, key_member: str, context_member: str) -> Key:
+def _encrypt_with_rsa(context: OpsContext, key: Key, algorithm: str, plaintext: bytes) -> bytes:
+    specs.check_plaintext(key.row.spec, algorithm, len(plaintext))
+    return context.keystore.rsa_encrypt(public_key(key), algorithm, plaintext)
+
+
+def _opening_key(context: OpsContext, call: Call, prefix: str = "") -> Key:
     """The key that the call names, or else the one that its ciphertext names.
 
     Where the call names one, nothing is said of the ciphertext before the caller is authorised on
-    that key: whether another account's key exists must not show.
+    that key: whether another account's key exists must not show. A ciphertext of RSA names none.
     """
-    wanted = call.params.get(key_member)
+    wanted = call.params.get(f"{prefix}KeyId")
     if wanted is not None:
         return context.directory.resolve(call.scope, wanted)
-    return _version(context, call, context_member).key
+    if call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC) != SYMMETRIC:
+        raise errors.opening_key_required(f"{prefix}KeyId")
+    return _version(context, call, f"{prefix}EncryptionContext").key
 
 
 def _version(
@@ -85,7 +112,7 @@ def _check_ciphertext(call: Call) -> None:
 
 def _of_ciphertext(context: OpsContext, call: Call) -> tuple[Key, ...]:
     _check_ciphertext(call)
-    return (_opening_key(context, call, "KeyId", "EncryptionContext"),)
+    return (_opening_key(context, call),)
 
 
 def _needs_of_decrypt(call: Call) -> Sequence[Need]:
@@ -97,8 +124,13 @@ def _needs_of_decrypt(call: Call) -> Sequence[Need]:
 def decrypt(context: OpsContext, call: Call) -> Response:
     """Decrypt: by the material that the blob names, and no other."""
     key = call.keys[0]
-    check_symmetric(call, key)
     params = call.params
+    algorithm = _opening_algorithm(call, key)
+    if algorithm != SYMMETRIC:
+        plaintext = context.keystore.rsa_decrypt(
+            key.current, algorithm, as_bytes(params["CiphertextBlob"])
+        )
+        return {"KeyId": key.arn, "Plaintext": plaintext, "EncryptionAlgorithm": algorithm}
     version = _version(context, call, "EncryptionContext", key)
     plaintext = context.keystore.decrypt(
         version, as_bytes(params["CiphertextBlob"]), params.get("EncryptionContext")
@@ -106,7 +138,7 @@ def decrypt(context: OpsContext, call: Call) -> Response:
     return {
         "KeyId": key.arn,
         "Plaintext": plaintext,
-        "EncryptionAlgorithm": SYMMETRIC,
+        "EncryptionAlgorithm": algorithm,
         "KeyMaterialId": version.material_id,
     }
 
@@ -114,7 +146,7 @@ def decrypt(context: OpsContext, call: Call) -> Response:
 def _source_and_destination(context: OpsContext, call: Call) -> tuple[Key, ...]:
     _check_ciphertext(call)
     try:
-        source = _opening_key(context, call, "SourceKeyId", "SourceEncryptionContext")
+        source = _opening_key(context, call, "Source")
     except ForeignResource as foreign:
         foreign.action = "kms:ReEncryptFrom"
         raise
@@ -141,28 +173,41 @@ def _needs_of_reencrypt(call: Call) -> Sequence[Need]:
 
 
 def re_encrypt(context: OpsContext, call: Call) -> Response:
-    """ReEncrypt: the plaintext stays inside the HSM."""
+    """ReEncrypt. From a symmetric key to another, the plaintext stays inside the HSM."""
     source, destination = call.keys
-    check_symmetric(call, source, "SourceEncryptionAlgorithm")
-    check_symmetric(call, destination, "DestinationEncryptionAlgorithm")
     params = call.params
-    version = _version(context, call, "SourceEncryptionContext", source)
-    sealed = context.keystore.reencrypt(
-        version,
-        as_bytes(params["CiphertextBlob"]),
-        params.get("SourceEncryptionContext"),
-        destination.current,
-        params.get("DestinationEncryptionContext"),
-    )
-    return {
-        "CiphertextBlob": sealed,
+    opening = _opening_algorithm(call, source, "Source")
+    sealing = _sealing_algorithm(call, destination, "Destination")
+    blob = as_bytes(params["CiphertextBlob"])
+    old_context = params.get("SourceEncryptionContext")
+    new_context = params.get("DestinationEncryptionContext")
+    answer: Response = {
         "SourceKeyId": source.arn,
         "KeyId": destination.arn,
-        "SourceEncryptionAlgorithm": SYMMETRIC,
-        "DestinationEncryptionAlgorithm": SYMMETRIC,
-        "SourceKeyMaterialId": version.material_id,
-        "DestinationKeyMaterialId": destination.current.material_id,
+        "SourceEncryptionAlgorithm": opening,
+        "DestinationEncryptionAlgorithm": sealing,
     }
+    plaintext = b""
+    if opening == SYMMETRIC:
+        version = _version(context, call, "SourceEncryptionContext", source)
+        answer["SourceKeyMaterialId"] = version.material_id
+        if sealing == SYMMETRIC:
+            answer["CiphertextBlob"] = context.keystore.reencrypt(
+                version, blob, old_context, destination.current, new_context
+            )
+        else:
+            plaintext = context.keystore.decrypt(version, blob, old_context)
+    else:
+        plaintext = context.keystore.rsa_decrypt(source.current, opening, blob)
+    if sealing != SYMMETRIC:
+        answer["CiphertextBlob"] = _encrypt_with_rsa(context, destination, sealing, plaintext)
+        return answer
+    answer["DestinationKeyMaterialId"] = destination.current.material_id
+    if opening != SYMMETRIC:
+        answer["CiphertextBlob"] = context.keystore.encrypt(
+            destination.current, plaintext, new_context
+        )
+    return answer
 
 
 def generate_random(context: OpsContext, call: Call) -> Response:

@@ -36,15 +36,16 @@ DELETED: Final = "Deleted"
 
 
 class Version(Material):
-    """One version of a key: a backing key, and the id that KMS shows for it."""
+    """One version of a key: a backing key, the id that KMS shows for it, its public key if any."""
 
-    __slots__ = ("key", "material_id")
+    __slots__ = ("key", "material_id", "public_key")
 
     def __init__(self, key: Key, row: VersionRow, handle: int | None = None) -> None:
         self.key = key
         self.hbkid = row.hbkid
         # It follows from the HBKID; what an edited row says of it does not matter.
         self.material_id = material_id(row.hbkid)
+        self.public_key = row.public_key
         self.handle = handle
 
     @property
@@ -66,6 +67,7 @@ class NoMaterial(Version):
         self.key = key
         self.hbkid = b""
         self.material_id = ""
+        self.public_key = None
         self.handle = None
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from clavero.iam.decision import default_key_policy
 from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
-from clavero.model import errors
+from clavero.model import errors, specs
 from clavero.ops import policies, states, tags
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of, not_built, timestamp
@@ -26,8 +27,7 @@ DEFAULT_PAGE: Final = 100
 MAX_PAGE: Final = 1000
 DEFAULT_WINDOW_DAYS: Final = 30
 
-_SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
-_ENCRYPT_DECRYPT: Final = "ENCRYPT_DECRYPT"
+_AWS_KMS: Final = "AWS_KMS"
 
 
 def describe(key: Key) -> dict[str, Any]:
@@ -46,10 +46,10 @@ def describe(key: Key) -> dict[str, Any]:
         "KeyManager": row.manager,
         "CustomerMasterKeySpec": row.spec,
         "KeySpec": row.spec,
-        "EncryptionAlgorithms": [_SYMMETRIC],
+        **specs.algorithm_members(row.spec, row.usage),
         "MultiRegion": row.multi_region,
     }
-    if key.current.material_id:
+    if row.spec == specs.SYMMETRIC_DEFAULT and key.current.material_id:
         metadata["CurrentKeyMaterialId"] = key.current.material_id
     if row.deletion_date is not None:
         metadata["DeletionDate"] = timestamp(row.deletion_date)
@@ -57,9 +57,9 @@ def describe(key: Key) -> dict[str, Any]:
 
 
 def create_key(context: OpsContext, call: Call) -> Response:
-    """CreateKey: a symmetric encryption key with new material."""
+    """CreateKey: a key of any spec, with new material."""
     params = call.params
-    _check_kind(call)
+    spec, usage = _checked_kind(call)
     policy = default_key_policy(call.scope.account)
     if "Policy" in params:
         policy = policies.checked(context, call)
@@ -67,50 +67,51 @@ def create_key(context: OpsContext, call: Call) -> Response:
     scope = call.scope
     context.ensure_domain(scope.region)
     key_id = context.new_id()
-    binding = Binding(scope.region, scope.account, key_id, _SYMMETRIC, _ENCRYPT_DECRYPT, "AWS_KMS")
-    made: FreshMaterial | None = None
-    try:
-        with context.store.write() as tx:
-            made = context.keystore.generate(binding)
-            hbkid = made.hbkid
-            row = KeyRow(
-                region=scope.region,
-                account=scope.account,
-                key_id=key_id,
-                description=params.get("Description", ""),
-                usage=_ENCRYPT_DECRYPT,
-                spec=_SYMMETRIC,
-                origin="AWS_KMS",
-                manager="CUSTOMER",
-                enabled=True,
-                created=call.time,
-                deletion_date=None,
-                pending_window=None,
-                multi_region=False,
-                policy=policy,
-                current_version=hbkid,
-            )
-            version = VersionRow(
-                region=scope.region,
-                hbkid=hbkid,
-                account=scope.account,
-                key_id=key_id,
-                token=made.token,
-                domain_key_id=token_domain_key(made.token),
-                material_id=material_id(hbkid),
-                created=call.time,
-            )
-            _check_quota(context, tx, row)
-            keys.insert_key(tx, row, version)
-            if given_tags:
-                stored_tags.put(tx, scope.region, scope.account, key_id, given_tags)
-    except BaseException:
-        if made is not None:  # a key that was not stored does not stay in memory either
-            context.keystore.unload(made)
-        raise
-    key = context.directory.add(row, version, made.handle)
+    binding = Binding(scope.region, scope.account, key_id, spec, usage, _AWS_KMS)
+    row = KeyRow(
+        region=scope.region,
+        account=scope.account,
+        key_id=key_id,
+        description=params.get("Description", ""),
+        usage=usage,
+        spec=spec,
+        origin=_AWS_KMS,
+        manager="CUSTOMER",
+        enabled=True,
+        created=call.time,
+        deletion_date=None,
+        pending_window=None,
+        multi_region=False,
+        policy=policy,
+        current_version=None,
+    )
+    key = _with_material(context, binding, row, given_tags)
     call.resources = (key.arn,)
     return {"KeyMetadata": describe(key)}
+
+
+def _with_material(
+    context: OpsContext, binding: Binding, row: KeyRow, given_tags: dict[str, str]
+) -> Key:
+    """Make the key's material, outside the transaction (RSA takes seconds), and store the key."""
+    while True:
+        made = context.keystore.generate(binding)
+        try:
+            with context.store.write() as tx:
+                if context.keystore.renew(made):
+                    _check_quota(context, tx, row)
+                    row = replace(row, current_version=made.hbkid)
+                    version = _first_version(row, made)
+                    keys.insert_key(tx, row, version)
+                    if given_tags:
+                        stored_tags.put(tx, row.region, row.account, row.key_id, given_tags)
+                    break
+        except BaseException:
+            context.keystore.unload(made)  # a key that was not stored does not stay in memory
+            raise
+        # Meanwhile the domain key was rotated and dropped, and the token with it.
+        context.keystore.unload(made)
+    return context.directory.add(row, version, made.handle)
 
 
 def _check_quota(context: OpsContext, tx: Connection, row: KeyRow) -> None:
@@ -122,8 +123,22 @@ def _check_quota(context: OpsContext, tx: Connection, row: KeyRow) -> None:
         )
 
 
-def _check_kind(call: Call) -> None:
-    """Refuse kinds of keys that are not built, and combinations that no key has."""
+def _first_version(row: KeyRow, made: FreshMaterial) -> VersionRow:
+    return VersionRow(
+        region=row.region,
+        hbkid=made.hbkid,
+        account=row.account,
+        key_id=row.key_id,
+        token=made.token,
+        domain_key_id=token_domain_key(made.token),
+        material_id=material_id(made.hbkid),
+        created=row.created,
+        public_key=made.public_key,
+    )
+
+
+def _checked_kind(call: Call) -> tuple[str, str]:
+    """KeySpec and KeyUsage of the new key; refuses what is not built, and what no key is."""
     params = call.params
     spec = params.get("KeySpec")
     old_spec = params.get("CustomerMasterKeySpec")
@@ -132,17 +147,14 @@ def _check_kind(call: Call) -> None:
             "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
             "CustomerMasterKeySpec is deprecated."
         )
-    spec = spec or old_spec or _SYMMETRIC
-    usage = params.get("KeyUsage", _ENCRYPT_DECRYPT)
-    origin = params.get("Origin", "AWS_KMS")
-    if spec != _SYMMETRIC:
-        raise not_built(f"KeySpec {spec}")
-    if usage != _ENCRYPT_DECRYPT:
-        raise errors.validation(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
-    if origin != "AWS_KMS" or "CustomKeyStoreId" in params or "XksKeyId" in params:
+    spec = spec or old_spec or specs.SYMMETRIC_DEFAULT
+    usage = specs.usage_of(spec, params.get("KeyUsage"))
+    origin = params.get("Origin", _AWS_KMS)
+    if origin != _AWS_KMS or "CustomKeyStoreId" in params or "XksKeyId" in params:
         raise not_built(f"Origin {origin} or a custom key store")
     if params.get("MultiRegion"):
         raise not_built("MultiRegion")
+    return spec, usage
 
 
 def describe_key(context: OpsContext, call: Call) -> Response:

@@ -118,12 +118,14 @@ def built() -> Mapping[str, Handler]:
     """Every operation that is built, by name."""
     from clavero.ops import (  # they use this module
         aliases,
+        asymmetric,
         batch,
         crypto,
         datakeys,
         grants,
         keys,
         lastusage,
+        mac,
         policies,
         rotation,
         tags,
@@ -139,6 +141,8 @@ def built() -> Mapping[str, Handler]:
         *lastusage.HANDLERS,
         *crypto.HANDLERS,
         *datakeys.HANDLERS,
+        *asymmetric.HANDLERS,
+        *mac.HANDLERS,
         *batch.HANDLERS,
     )
     return {handler.name: handler for handler in handlers}
