@@ -323,6 +323,12 @@ class Machine(RuleBasedStateMachine):
     def time_goes_by(self, days):
         self.model.expire(self.clock.advance(days * DAY))
 
+    @rule(key=keys)
+    def delete(self, key):
+        """Both steps at once, which chance would seldom take one after the other."""
+        self.schedule(key, 7)
+        self.time_goes_by(8)
+
     @rule()
     def rotate_domain_keys(self):
         self.kms.rotate_domain_keys()
