@@ -143,8 +143,12 @@ class Hsm:
         """Forget the staged state."""
     def domain_keys(self, region: str) -> list[tuple[bytes, bool, int]]:
         """The domain keys, oldest first: id, whether active, created (epoch seconds)."""
-    def generate_key(self, binding: _Binding) -> tuple[bytes, bytes, int]:
-        """Make a 256-bit backing key: HBKID (16 bytes), token to store, handle."""
+    def generate_key(self, binding: _Binding) -> tuple[bytes, bytes, int, bytes | None]:
+        """Make a key of the binding's spec: HBKID (16 bytes), token to store, handle, public key.
+
+        The public key of a pair is SubjectPublicKeyInfo DER. RSA takes 0.1 to some seconds, during
+        which nothing is locked.
+        """
     def load_key(self, token: bytes, hbkid: bytes, binding: _Binding) -> int:
         """Load a stored token; gives a handle. Raises InvalidToken."""
     def rewrap_key(self, token: bytes, hbkid: bytes, binding: _Binding) -> bytes:
@@ -176,6 +180,59 @@ class Hsm:
         """A random data key that nobody sees: its blob."""
     def generate_random(self, size: int) -> bytes:
         """1 to 1024 random bytes."""
+    def sign(self, handle: int, algorithm: str, message_type: str, message: bytes) -> bytes:
+        """Sign, by KMS's names of algorithm and message type; ECDSA in DER.
+
+        Raises LimitError for what does not go together and for a digest of a wrong length.
+        """
+    def verify(
+        self,
+        public_key: bytes,
+        spec: str,
+        algorithm: str,
+        message_type: str,
+        message: bytes,
+        signature: bytes,
+    ) -> bool:
+        """Whether the signature is the message's, under a public key (SPKI DER) of the spec."""
+    def rsa_encrypt(self, public_key: bytes, algorithm: str, plaintext: bytes) -> bytes:
+        """RSAES_OAEP under a public key (SPKI DER). Raises LimitError for too long a plaintext."""
+    def rsa_decrypt(self, handle: int, algorithm: str, ciphertext: bytes) -> bytes:
+        """Open RSAES_OAEP. Raises InvalidCiphertext."""
+    def generate_mac(self, handle: int, algorithm: str, message: bytes) -> bytes:
+        """The HMAC of a message, by KMS's name of the algorithm."""
+    def verify_mac(self, handle: int, algorithm: str, message: bytes, mac: bytes) -> bool:
+        """Whether the HMAC is the message's, in constant time."""
+    def derive_shared_secret(self, handle: int, peer_public_key: bytes) -> bytes:
+        """ECDH: the raw x coordinate. Raises LimitError unless the peer is on the same curve."""
+    def encapsulate(self, public_key: bytes, spec: str) -> tuple[bytes, bytes]:
+        """ML-KEM under a public key (SPKI DER): shared secret (32 bytes) and ciphertext."""
+    def decapsulate(self, handle: int, ciphertext: bytes) -> bytes:
+        """ML-KEM's shared secret. Raises InvalidCiphertext for a wrong length alone."""
+    def generate_data_key_pair(
+        self, handle: int, pair_spec: str, context: _Context, with_plaintext: bool
+    ) -> tuple[bytes | None, bytes, bytes]:
+        """A key pair: private key (PKCS #8 DER) if asked for, its blob, public key (SPKI DER)."""
+    def create_wrapping_key(
+        self, region: str, purpose: str, wrapping_spec: str
+    ) -> tuple[bytes, bytes]:
+        """An RSA key pair for an import: public key (SPKI DER), private key sealed for a purpose."""
+    def import_key(
+        self,
+        region: str,
+        purpose: str,
+        sealed_private: bytes,
+        wrapping_algorithm: str,
+        wrapped: bytes,
+        binding: _Binding,
+        hbkid: bytes | None = None,
+    ) -> tuple[bytes, bytes, int, bytes | None, bytes]:
+        """Unwrap and take key material: HBKID, token, handle, public key, fingerprint (32 bytes).
+
+        Give the HBKID to import the same material again. Raises InvalidCiphertext for what does not
+        unwrap, LimitError for material of another kind, InvalidToken for a private key that was
+        sealed for another purpose or Region.
+        """
     def seal_opaque(self, region: str, purpose: str, data: bytes) -> bytes:
         """Seal up to 6144 bytes for a purpose under the Region's token-sealing key."""
     def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes:

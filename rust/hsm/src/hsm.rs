@@ -1,16 +1,21 @@
 //! The HSM: opening and sealing it, its domains, and the keys loaded in it. Messages are in `message`, batches in `batch`.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::crypto::kdf::kbkdf_ctr_hmac_sha256;
+use crate::crypto::pkey::{KeyType, PrivateKey};
 use crate::domain::{Domain, DomainKeyInfo, DomainState, RootSeal};
 use crate::error::{Error, Result};
-use crate::keytable::{KeyHandle, KeyTable};
-use crate::memory::{self, Arena, Guarded, MemoryPolicy, ProcessMemory, Secret};
+use crate::key::cache::Cache;
+use crate::key::spec::{KeySpec, KeyUsage};
+use crate::key::{consistency, depth_of};
+use crate::keytable::{KeyHandle, KeyTable, misfit};
+use crate::memory::{self, Arena, Depth, Guarded, MemoryPolicy, ProcessMemory, Secret, with_keys};
 use crate::rng::fill_random;
 use crate::sealed::{Label, Parts, Scratch, open_scratch, push_field, seal_scratch};
-use crate::token::{self, BACKING_KEY_LEN, Hbkid, KeyBinding};
+use crate::token::{self, Hbkid, KeyBinding};
 use crate::{rng, selftest};
 
 /// Where the root key comes from. Implementations do the I/O; the HSM gives them protected memory to write to.
@@ -30,6 +35,23 @@ pub struct Hsm {
     scratch: Mutex<Vec<Guarded<Scratch>>>,
     /// Read by each batch while it runs, written by `seal`, which waits for them.
     batches: RwLock<()>,
+    /// Set while `seal` waits: what takes long looks here.
+    sealing: AtomicBool,
+    /// Private keys that were parsed for an operation, for the next one.
+    pub(crate) parsed: Cache<KeyHandle>,
+}
+
+/// A key that was just made or imported.
+#[derive(Debug)]
+pub struct NewKey {
+    /// Its id.
+    pub hbkid: Hbkid,
+    /// Its token, to store.
+    pub token: Vec<u8>,
+    /// Its handle.
+    pub handle: KeyHandle,
+    /// Its public half as SubjectPublicKeyInfo, if it is a pair.
+    pub public_key: Option<Vec<u8>>,
 }
 
 pub(crate) struct Inner {
@@ -60,15 +82,25 @@ impl Hsm {
         let root = derive_root_seal(arena, &root_key)?;
         drop(root_key);
         let inner = Inner { root, domains: BTreeMap::new(), keys: KeyTable::new(arena)? };
-        Ok(Hsm { memory, inner: RwLock::new(Some(inner)), scratch: Mutex::new(Vec::new()), batches: RwLock::new(()) })
+        Ok(Hsm {
+            memory,
+            inner: RwLock::new(Some(inner)),
+            scratch: Mutex::new(Vec::new()),
+            batches: RwLock::new(()),
+            sealing: AtomicBool::new(false),
+            parsed: Cache::new(),
+        })
     }
 
     /// Wipes every key from memory. Operations that run finish first; later ones get [`Error::Sealed`].
     pub fn seal(&self) -> Result<()> {
         self.guard()?;
+        self.sealing.store(true, Ordering::Relaxed);
         let _batches_ended = self.batches.write().unwrap_or_else(PoisonError::into_inner);
         drop(self.inner.write().unwrap_or_else(PoisonError::into_inner).take());
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.parsed.clear();
+        self.memory.wipe_stacks();
         Ok(())
     }
 
@@ -107,7 +139,17 @@ impl Hsm {
         Ok(self.inner.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Holds off `seal` while a batch runs.
+    /// The protected memory of the process.
+    pub(crate) fn memory(&self) -> &'static ProcessMemory {
+        self.memory
+    }
+
+    /// True once `seal` waits for running operations.
+    pub(crate) fn is_sealing(&self) -> bool {
+        self.sealing.load(Ordering::Relaxed)
+    }
+
+    /// Holds off `seal` while a batch, or an operation with a private key, runs.
     pub(crate) fn enter_batch(&self) -> Result<RwLockReadGuard<'_, ()>> {
         self.guard()?;
         Ok(self.batches.read().unwrap_or_else(PoisonError::into_inner))
@@ -209,35 +251,150 @@ impl Hsm {
 
     // Keys
 
-    /// Makes a random 256-bit backing key; gives its id, its token to store, and a handle to use it.
-    pub fn generate_key(&self, binding: &KeyBinding<'_>) -> Result<(Hbkid, Vec<u8>, KeyHandle)> {
-        self.admit_key(binding, fill_random)
-    }
-
-    /// Takes a known backing key. Only for tests that must know the bytes that they look for.
-    #[cfg(feature = "test-door")]
-    pub fn import_known_key(&self, binding: &KeyBinding<'_>, key: &[u8; 32]) -> Result<(Hbkid, Vec<u8>, KeyHandle)> {
-        self.admit_key(binding, |out| {
-            out.copy_from_slice(key);
-            Ok(())
+    /// Makes a random key of `binding.spec`. Nothing is locked while it is made, which takes RSA up to seconds.
+    pub fn create_key(&self, binding: &KeyBinding<'_>) -> Result<NewKey> {
+        let (spec, _) = binding.kind()?;
+        self.guard()?;
+        let _running = self.enter_batch()?;
+        self.with_scratch(|scratch| {
+            let (len, public_key) = match spec {
+                KeySpec::Pair(key_type) => {
+                    let (len, public_key) = self.make_pair(key_type, scratch)?;
+                    (len, Some(public_key))
+                }
+                KeySpec::Symmetric | KeySpec::Hmac(_) => {
+                    let len = spec.secret_len().ok_or(Error::Internal("a key length"))?;
+                    fill_random(&mut scratch.plaintext[..len])?;
+                    (len, None)
+                }
+            };
+            let (hbkid, token, handle) = self.admit_key(binding, None, scratch, len)?;
+            Ok(NewKey { hbkid, token, handle, public_key })
         })
     }
 
+    /// As [`create_key`](Self::create_key), without the public key.
+    pub fn generate_key(&self, binding: &KeyBinding<'_>) -> Result<(Hbkid, Vec<u8>, KeyHandle)> {
+        self.create_key(binding).map(|key| (key.hbkid, key.token, key.handle))
+    }
+
+    /// Takes a known symmetric key. Only for tests that must know the bytes that they look for.
+    #[cfg(feature = "test-door")]
+    pub fn import_known_key(&self, binding: &KeyBinding<'_>, key: &[u8; 32]) -> Result<(Hbkid, Vec<u8>, KeyHandle)> {
+        self.import_known_secret(binding, key).map(|key| (key.hbkid, key.token, key.handle))
+    }
+
+    /// Takes known key material: random bytes, or a PKCS #8 private key. Only for tests.
+    #[cfg(feature = "test-door")]
+    pub fn import_known_secret(&self, binding: &KeyBinding<'_>, material: &[u8]) -> Result<NewKey> {
+        self.guard()?;
+        let _running = self.enter_batch()?;
+        self.with_scratch(|scratch| self.admit_material(binding, None, scratch, material))
+    }
+
+    /// Takes key material of the binding's spec that is not of our making: checks it, brings it into canonical form, tries it.
+    pub(crate) fn admit_material(
+        &self,
+        binding: &KeyBinding<'_>,
+        hbkid: Option<Hbkid>,
+        scratch: &mut Scratch,
+        material: &[u8],
+    ) -> Result<NewKey> {
+        let (spec, _) = binding.kind()?;
+        let (len, public_key) = match spec {
+            KeySpec::Pair(key_type) => {
+                let out = &mut scratch.plaintext;
+                let (len, public_key) = with_keys(self.memory, depth_of(key_type), |scope| {
+                    let key = PrivateKey::from_pkcs8(scope, key_type, material)?;
+                    let public_key = key.public_spki(scope)?;
+                    if !consistency::holds(scope, &key, &public_key)? {
+                        return Err(Error::Limit("the halves of the imported key pair do not work together".into()));
+                    }
+                    Ok((key.to_pkcs8(scope, out)?, public_key))
+                })?;
+                (len, Some(public_key))
+            }
+            KeySpec::Symmetric | KeySpec::Hmac(_) => {
+                if !spec.fits_secret(material.len()) {
+                    return Err(Error::Limit(format!(
+                        "key material of spec {} has {} bytes, not {}",
+                        spec.name(),
+                        spec.secret_len().unwrap_or(0),
+                        material.len()
+                    )));
+                }
+                scratch.plaintext[..material.len()].copy_from_slice(material);
+                (material.len(), None)
+            }
+        };
+        let (hbkid, token, handle) = self.admit_key(binding, hbkid, scratch, len)?;
+        Ok(NewKey { hbkid, token, handle, public_key })
+    }
+
+    /// Makes a key pair: its private half as PKCS #8 in `scratch.plaintext` (its length comes back), its public half.
+    pub(crate) fn make_pair(&self, key_type: KeyType, scratch: &mut Scratch) -> Result<(usize, Vec<u8>)> {
+        selftest::ensure_tested(selftest::of_key(key_type))?;
+        let out = &mut scratch.plaintext;
+        let depth = if matches!(key_type, KeyType::Rsa(_)) { Depth::Long } else { depth_of(key_type) };
+        with_keys(self.memory, depth, |scope| {
+            let key = PrivateKey::generate(scope, key_type, &|| self.is_sealing())?;
+            let public_key = key.public_spki(scope)?;
+            if !consistency::holds(scope, &key, &public_key)? {
+                return Err(selftest::fail_pair());
+            }
+            Ok((key.to_pkcs8(scope, out)?, public_key))
+        })
+    }
+
+    /// Seals and loads the key in `scratch.plaintext[..len]`.
     fn admit_key(
         &self,
         binding: &KeyBinding<'_>,
-        fill: impl FnOnce(&mut [u8]) -> Result<()>,
+        hbkid: Option<Hbkid>,
+        scratch: &mut Scratch,
+        len: usize,
     ) -> Result<(Hbkid, Vec<u8>, KeyHandle)> {
+        let kind = binding.kind()?;
+        let hbkid = match hbkid {
+            Some(hbkid) => hbkid,
+            None => {
+                let mut fresh = [0; 16];
+                fill_random(&mut fresh)?;
+                fresh
+            }
+        };
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
-        let mut hbkid = [0; 16];
-        fill_random(&mut hbkid)?;
-        self.with_scratch(|scratch| {
-            fill(&mut scratch.plaintext[..BACKING_KEY_LEN])?;
-            let token = token::seal(scratch, BACKING_KEY_LEN, inner.state(binding.region)?.active_key(), &hbkid, binding)?;
-            let handle = inner.keys.insert(hbkid, &scratch.plaintext[..BACKING_KEY_LEN])?;
-            Ok((hbkid, token, handle))
-        })
+        let token = token::seal(scratch, len, inner.state(binding.region)?.active_key(), &hbkid, binding)?;
+        let handle = inner.keys.insert(hbkid, kind, &scratch.plaintext[..len])?;
+        Ok((hbkid, token, handle))
+    }
+
+    /// The parsed private key of `handle`, if it is for `usage`. Hold [`enter_batch`](Self::enter_batch) for as long as you use it.
+    pub(crate) fn private_key(&self, handle: KeyHandle, usage: KeyUsage, algorithm: &str) -> Result<(KeyType, Arc<PrivateKey>)> {
+        let key_type = {
+            let guard = self.read()?;
+            let (spec, own_usage) = open_inner(&guard)?.keys.describe(handle)?;
+            let key_type = spec.pair().filter(|_| own_usage == usage).ok_or_else(|| misfit(algorithm, spec))?;
+            if let Some(key) = self.parsed.get(handle) {
+                return Ok((key_type, key));
+            }
+            key_type
+        };
+        let key = self.with_scratch(|scratch| {
+            let len = {
+                let guard = self.read()?;
+                open_inner(&guard)?.keys.unshield_secret(handle, &mut scratch.plaintext)?
+            };
+            let secret = &scratch.plaintext[..len];
+            with_keys(self.memory, depth_of(key_type), |scope| PrivateKey::from_pkcs8(scope, key_type, secret))
+        })?;
+        let key = Arc::new(key);
+        let guard = self.read()?;
+        if open_inner(&guard)?.keys.is_loaded(handle) {
+            self.parsed.insert(handle, Arc::clone(&key)); // not for a key that was unloaded meanwhile
+        }
+        Ok((key_type, key))
     }
 
     /// Loads a stored token. [`Error::InvalidToken`] unless it was sealed for exactly this key.
@@ -246,7 +403,7 @@ impl Hsm {
         let inner = open_inner_mut(&mut guard)?;
         self.with_scratch(|scratch| {
             let len = inner.open_token(scratch, token, hbkid, binding)?;
-            inner.keys.insert(*hbkid, &scratch.plaintext[..len])
+            inner.keys.insert(*hbkid, binding.kind()?, &scratch.plaintext[..len])
         })
     }
 
@@ -265,6 +422,7 @@ impl Hsm {
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
         inner.keys.remove(handle);
+        self.parsed.retain(|parsed| parsed != handle);
         Ok(())
     }
 
@@ -273,7 +431,9 @@ impl Hsm {
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
         let evicted = inner.keys.sweep();
+        self.parsed.retain(|handle| inner.keys.is_loaded(handle));
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.memory.wipe_stacks();
         Ok(evicted)
     }
 
@@ -309,7 +469,7 @@ impl Hsm {
 }
 
 impl Inner {
-    fn state(&self, region: &str) -> Result<&DomainState> {
+    pub(crate) fn state(&self, region: &str) -> Result<&DomainState> {
         self.domains.get(region).and_then(|domain| domain.current.as_ref()).ok_or_else(|| Error::UnknownDomain(region.to_owned()))
     }
 

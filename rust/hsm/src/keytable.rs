@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::crypto::aead::Aes256Gcm;
 use crate::error::{Error, Result};
+use crate::key::spec::{KeySpec, KeyUsage};
 use crate::memory::{Arena, Secret};
 use crate::rng::fill_random;
 use crate::token::Hbkid;
@@ -38,6 +39,8 @@ impl KeyHandle {
 
 struct Entry {
     hbkid: Hbkid,
+    spec: KeySpec,
+    usage: KeyUsage,
     iv: u64,
     sealed: Box<[u8]>,
     tag: [u8; 16],
@@ -67,7 +70,7 @@ impl KeyTable {
         let shield = Aes256Gcm::new(arena, key.expose_secret())?;
         let next_iv = AtomicU64::new(0);
         let decoy_key: Secret<32> = Secret::new_with(arena, |bytes| fill_random(bytes))?;
-        let decoy = shielded(&shield, &next_iv, [0; 16], decoy_key.expose_secret())?;
+        let decoy = shielded(&shield, &next_iv, [0; 16], DECOY, decoy_key.expose_secret())?;
         Ok(KeyTable { shield, next_iv, decoy, slots: Vec::new(), free: Vec::new(), loaded: 0 })
     }
 
@@ -77,8 +80,8 @@ impl KeyTable {
     }
 
     /// Shields `key` (which stands in protected memory) and gives its handle.
-    pub(crate) fn insert(&mut self, hbkid: Hbkid, key: &[u8]) -> Result<KeyHandle> {
-        let entry = shielded(&self.shield, &self.next_iv, hbkid, key)?;
+    pub(crate) fn insert(&mut self, hbkid: Hbkid, kind: (KeySpec, KeyUsage), key: &[u8]) -> Result<KeyHandle> {
+        let entry = shielded(&self.shield, &self.next_iv, hbkid, kind, key)?;
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -93,15 +96,36 @@ impl KeyTable {
         KeyHandle::new(index, slot.generation)
     }
 
-    /// Opens the key into `out` (in protected memory); gives its length and id.
+    /// Opens a symmetric key into `out` (in protected memory); gives its length and id. No other key makes or opens blobs.
     #[inline]
     pub(crate) fn unshield(&self, handle: KeyHandle, out: &mut [u8]) -> Result<(usize, &Hbkid)> {
         let entry = self.entry(handle)?;
-        let len = self.open(entry, out)?;
-        if !entry.used.load(Ordering::Relaxed) {
-            entry.used.store(true, Ordering::Relaxed);
+        if entry.spec != KeySpec::Symmetric {
+            return Err(misfit("SYMMETRIC_DEFAULT", entry.spec));
         }
+        let len = self.open(entry, out)?;
+        entry.mark();
         Ok((len, &entry.hbkid))
+    }
+
+    /// Opens a key of any spec into `out` (in protected memory); gives its length.
+    pub(crate) fn unshield_secret(&self, handle: KeyHandle, out: &mut [u8]) -> Result<usize> {
+        let entry = self.entry(handle)?;
+        entry.mark();
+        self.open(entry, out)
+    }
+
+    /// What a key is and what for; counts as a use.
+    #[inline]
+    pub(crate) fn describe(&self, handle: KeyHandle) -> Result<(KeySpec, KeyUsage)> {
+        let entry = self.entry(handle)?;
+        entry.mark();
+        Ok((entry.spec, entry.usage))
+    }
+
+    /// Whether the handle names a key.
+    pub(crate) fn is_loaded(&self, handle: KeyHandle) -> bool {
+        self.entry(handle).is_ok()
     }
 
     /// Opens the decoy as [`unshield`](Self::unshield) opens a key; gives its length.
@@ -161,12 +185,34 @@ impl KeyTable {
     }
 }
 
-fn shielded(shield: &Aes256Gcm, next_iv: &AtomicU64, hbkid: Hbkid, key: &[u8]) -> Result<Entry> {
+const DECOY: (KeySpec, KeyUsage) = (KeySpec::Symmetric, KeyUsage::EncryptDecrypt);
+
+/// The refusal of an algorithm that a key of this spec does not have.
+pub(crate) fn misfit(algorithm: &str, spec: KeySpec) -> Error {
+    Error::Limit(format!("the algorithm {algorithm} does not fit a key of spec {}", spec.name()))
+}
+
+impl Entry {
+    #[inline]
+    fn mark(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn shielded(
+    shield: &Aes256Gcm,
+    next_iv: &AtomicU64,
+    hbkid: Hbkid,
+    (spec, usage): (KeySpec, KeyUsage),
+    key: &[u8],
+) -> Result<Entry> {
     let iv = next_iv.fetch_add(1, Ordering::Relaxed); // 2^64 loads: never repeats in a boot
     let mut sealed = vec![0; key.len()].into_boxed_slice();
     let mut tag = [0; 16];
     shield.seal(&shield_iv(iv), &hbkid, key, &mut sealed, &mut tag)?;
-    Ok(Entry { hbkid, iv, sealed, tag, used: AtomicBool::new(true) })
+    Ok(Entry { hbkid, spec, usage, iv, sealed, tag, used: AtomicBool::new(true) })
 }
 
 fn shield_iv(number: u64) -> [u8; 12] {

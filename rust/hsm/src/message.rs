@@ -140,7 +140,7 @@ impl Hsm {
 impl Inner {
     /// A fresh header under the key of `handle`, and its derived context in `scratch`.
     #[inline]
-    fn derive_for_sealing(&self, scratch: &mut Scratch, handle: KeyHandle) -> Result<Header> {
+    pub(crate) fn derive_for_sealing(&self, scratch: &mut Scratch, handle: KeyHandle) -> Result<Header> {
         let (len, hbkid) = self.keys.unshield(handle, &mut scratch.key)?;
         let header = Header::fresh(hbkid)?;
         scratch.derive(len, Label::Message, hbkid, header.nonce())?;

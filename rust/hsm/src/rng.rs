@@ -8,12 +8,12 @@ use aws_lc_sys::{CTR_DRBG_STATE, CTR_DRBG_free, CTR_DRBG_generate, CTR_DRBG_new}
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::memory::{LIBCRYPTO_LOCKS, hook_libcrypto};
+use crate::memory::{LIBCRYPTO_LOCKS, hook_libcrypto, in_key_scope};
 
 /// Fills `out` with random bytes. Reseeds by itself in a forked child (AWS-LC watches for that).
 pub fn fill_random(out: &mut [u8]) -> Result<()> {
     hook_libcrypto()?;
-    let _passage = LIBCRYPTO_LOCKS.enter();
+    let _passage = (!in_key_scope()).then(|| LIBCRYPTO_LOCKS.enter()); // the scope has one for its whole length
     // SAFETY: pointer and length come from a slice.
     let done = unsafe { aws_lc_sys::RAND_bytes(out.as_mut_ptr(), out.len()) };
     if done == 1 { Ok(()) } else { Err(Error::Internal("the DRBG")) }

@@ -35,6 +35,8 @@ pub(crate) enum Label {
     Domain,
     /// Pagination markers and other bytes that the service hands out to get them back, under a domain's token-sealing key.
     Opaque,
+    /// Private wrapping keys of imports, under a domain's token-sealing key.
+    Wrapping,
 }
 
 impl Label {
@@ -44,6 +46,7 @@ impl Label {
             Label::Token => b"kms/ekt/v1",
             Label::Domain => b"kms/dom/v1",
             Label::Opaque => b"kms/tok/v1",
+            Label::Wrapping => b"kms/wrp/v1",
         }
     }
 }

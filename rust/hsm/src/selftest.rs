@@ -1,12 +1,19 @@
 //! Self-tests: a known answer for every algorithm before its first use, and the error state in which everything is refused.
 //!
+//! Symmetric algorithms, which every HSM needs, are tested when the first one is opened; those of key pairs each at its own first use
+//! (`pairs`), so that opening stays quick.
+//!
 //! Sources: AES-256-GCM from McGrew and Viega, "The Galois/Counter Mode of Operation", test case 16; HMAC-SHA-256 from RFC 4231,
 //! test case 2; SHA-256 from FIPS 180-4's example "abc"; KBKDF from NIST's CAVP file KDFCTR_gen (HMAC_SHA256, BEFORE_FIXED,
 //! RLEN 32_BITS, COUNT 0). The DRBG has no answer to know: two blocks must differ, and neither may be all one byte.
 
+mod pairs;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::crypto::ec::Curve;
+use crate::crypto::pkey::KeyType;
 use crate::crypto::{digest, kdf, mac};
 use crate::error::{Error, Result};
 use crate::memory::{self, Guarded, MemoryPolicy};
@@ -16,11 +23,15 @@ const UNTESTED: u8 = 0;
 const PASSED: u8 = 1;
 /// FAILED + the index in ALGORITHMS.
 const FAILED: u8 = 2;
+/// A new key pair failed its pairwise consistency test.
+const FAILED_PAIR: u8 = u8::MAX;
+/// How many algorithms every HSM needs.
+const BASIC: u8 = 5;
 
-type KnownAnswer = fn(fault: u8) -> Result<bool>;
+use pairs::KnownAnswer;
 
 /// Each test gets a byte to XOR into its input: 0, or 1 where a test injects a fault.
-const ALGORITHMS: [(&str, KnownAnswer); 5] = [
+const ALGORITHMS: [(&str, KnownAnswer); BASIC as usize] = [
     ("SHA-256", sha256),
     ("HMAC-SHA-256", hmac_sha256),
     ("KBKDF-CTR-HMAC-SHA256", kbkdf),
@@ -28,14 +39,104 @@ const ALGORITHMS: [(&str, KnownAnswer); 5] = [
     ("CTR_DRBG", drbg),
 ];
 
+/// The number of the algorithm in `pairs::ALGORITHMS`; their numbers in the error state follow those of ALGORITHMS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Tested {
+    Hashes,
+    RsaPkcs1,
+    RsaPss,
+    RsaOaep,
+    P256,
+    P384,
+    P521,
+    Secp256k1,
+    Ecdh,
+    Ed25519,
+    Ed25519Ph,
+    MlDsa44,
+    MlDsa65,
+    MlDsa87,
+    MlKem512,
+    MlKem768,
+    MlKem1024,
+    KeyWrap,
+}
+
+/// The test that stands for making a key of this type, and for the signatures or encapsulation that come with it.
+pub(crate) fn of_key(key_type: KeyType) -> Tested {
+    match key_type {
+        KeyType::Rsa(_) => Tested::RsaPkcs1,
+        KeyType::Ec(Curve::P256) => Tested::P256,
+        KeyType::Ec(Curve::P384) => Tested::P384,
+        KeyType::Ec(Curve::P521) => Tested::P521,
+        KeyType::Ec(Curve::Secp256k1) => Tested::Secp256k1,
+        KeyType::Ed25519 => Tested::Ed25519,
+        KeyType::MlDsa44 => Tested::MlDsa44,
+        KeyType::MlDsa65 => Tested::MlDsa65,
+        KeyType::MlDsa87 => Tested::MlDsa87,
+        KeyType::MlKem512 => Tested::MlKem512,
+        KeyType::MlKem768 => Tested::MlKem768,
+        KeyType::MlKem1024 => Tested::MlKem1024,
+    }
+}
+
 static STATE: AtomicU8 = AtomicU8::new(UNTESTED);
+static PAIR_STATES: [AtomicU8; pairs::ALGORITHMS.len()] = [const { AtomicU8::new(UNTESTED) }; pairs::ALGORITHMS.len()];
 static RUNNING: Mutex<()> = Mutex::new(());
 #[cfg(feature = "test-door")]
 static FAULT: AtomicU8 = AtomicU8::new(u8::MAX);
 
-/// The algorithms that are tested.
+/// The algorithms that are tested when the first HSM is opened.
 pub fn algorithms() -> impl Iterator<Item = &'static str> {
     ALGORITHMS.iter().map(|(name, _)| *name)
+}
+
+/// The algorithms that are tested at their first use. Their numbers follow those of [`algorithms`].
+pub fn later_algorithms() -> impl Iterator<Item = &'static str> {
+    pairs::ALGORITHMS.iter().map(|(name, _)| *name)
+}
+
+/// Runs the test of an algorithm if it has not run; a failure is the error state for everything. (Call before a key scope, not in it.)
+#[inline]
+pub(crate) fn ensure_tested(algorithm: Tested) -> Result<()> {
+    ensure_passed()?;
+    let index = algorithm as u8;
+    match PAIR_STATES.get(usize::from(index)) {
+        Some(state) if state.load(Ordering::Acquire) == PASSED => Ok(()),
+        Some(state) => run_pair(index, state),
+        None => Err(Error::Internal("a self-test")),
+    }
+}
+
+#[cold]
+fn run_pair(index: u8, state: &AtomicU8) -> Result<()> {
+    let _guard = memory::lock_across_fork(&RUNNING)?;
+    ensure_passed()?; // it has run, so this does not take the lock again
+    if state.load(Ordering::Acquire) == PASSED {
+        return Ok(());
+    }
+    let Some((_, known_answer)) = pairs::ALGORITHMS.get(usize::from(index)) else { return Err(Error::Internal("a self-test")) };
+    let number = index + BASIC;
+    match known_answer(injected_fault(number)) {
+        Ok(true) => {
+            state.store(PASSED, Ordering::Release);
+            Ok(())
+        }
+        // Without protected memory, or at the end of the process, nothing was tested.
+        Err(error @ (Error::InsecureMemory(_) | Error::Sealed | Error::Forked)) => Err(error),
+        _ => {
+            STATE.store(FAILED + number, Ordering::Release);
+            Err(error_state(FAILED + number))
+        }
+    }
+}
+
+/// Enters the error state because the halves of a new key pair do not work together.
+#[cold]
+pub(crate) fn fail_pair() -> Error {
+    STATE.store(FAILED_PAIR, Ordering::Release);
+    error_state(FAILED_PAIR)
 }
 
 /// Runs the tests if they have not run; refuses if one failed, then and ever after.
@@ -67,8 +168,11 @@ fn run() -> Result<()> {
 }
 
 fn error_state(state: u8) -> Error {
+    if state == FAILED_PAIR {
+        return Error::SelfTest("a new key pair");
+    }
     let index = usize::from(state - FAILED);
-    Error::SelfTest(ALGORITHMS.get(index).map_or("an algorithm", |(name, _)| name))
+    Error::SelfTest(ALGORITHMS.iter().chain(&pairs::ALGORITHMS).nth(index).map_or("an algorithm", |(name, _)| name))
 }
 
 #[cfg(not(feature = "test-door"))]
@@ -85,6 +189,9 @@ fn injected_fault(index: u8) -> u8 {
 #[cfg(feature = "test-door")]
 pub fn inject_fault(index: Option<u8>) {
     FAULT.store(index.unwrap_or(u8::MAX), Ordering::Release);
+    for state in &PAIR_STATES {
+        state.store(UNTESTED, Ordering::Release);
+    }
     STATE.store(UNTESTED, Ordering::Release);
 }
 

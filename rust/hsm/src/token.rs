@@ -5,14 +5,12 @@
 
 use crate::crypto::digest::sha256;
 use crate::error::{Error, Result};
+use crate::key::spec::{KeySpec, KeyUsage};
 use crate::memory::Secret;
 use crate::sealed::{Label, Parts, Scratch, open_scratch, push_field, seal_scratch};
 
 /// The id of a backing key (one version of a KMS key): 128 random bits.
 pub type Hbkid = [u8; 16];
-
-/// Bytes of a backing key.
-pub(crate) const BACKING_KEY_LEN: usize = 32;
 
 /// Whose key a token holds, and what for. Every field is authenticated.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +30,11 @@ pub struct KeyBinding<'a> {
 }
 
 impl KeyBinding<'_> {
+    /// The spec and the usage, if the HSM knows them.
+    pub(crate) fn kind(&self) -> Result<(KeySpec, KeyUsage)> {
+        Ok((KeySpec::parse(self.spec)?, KeyUsage::parse(self.usage)?))
+    }
+
     fn aad(&self, hbkid: &Hbkid) -> Result<Vec<u8>> {
         let mut aad = Vec::with_capacity(256);
         for field in [self.account, self.region, self.key_id] {
@@ -68,8 +71,8 @@ pub(crate) fn seal(
     seal_scratch(scratch, len, domain_key.1.expose_secret(), domain_key.0, Label::Token, &binding.aad(hbkid)?)
 }
 
-/// Opens a token into `scratch.plaintext`; gives the key's length. Every backing key of today's specs has 32 bytes: a token of
-/// another length was sealed by another program.
+/// Opens a token into `scratch.plaintext`; gives the key's length. A length that the spec does not have was sealed by another
+/// program; a spec or usage that there is not, by a later one.
 pub(crate) fn open(
     scratch: &mut Scratch,
     parts: &Parts<'_>,
@@ -77,7 +80,7 @@ pub(crate) fn open(
     hbkid: &Hbkid,
     binding: &KeyBinding<'_>,
 ) -> Result<usize> {
-    if parts.ciphertext.len() != BACKING_KEY_LEN {
+    if !binding.kind().is_ok_and(|(spec, _)| spec.fits_secret(parts.ciphertext.len())) {
         return Err(Error::InvalidToken);
     }
     open_scratch(scratch, parts, domain_key.expose_secret(), Label::Token, &binding.aad(hbkid)?)

@@ -17,10 +17,22 @@ pub(crate) struct Hsm {
     pub(crate) inner: clavero_hsm::Hsm,
 }
 
-/// Region, account, key id, spec, usage, origin: a named tuple on the Python side.
-type Binding = (PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr);
+/// HBKID, token, handle, public key.
+pub(crate) type NewKey<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, u64, Option<Bound<'py, PyBytes>>);
 
-fn bound((region, account, key_id, spec, usage, origin): &Binding) -> KeyBinding<'_> {
+pub(crate) fn new_key<'py>(py: Python<'py>, key: &clavero_hsm::NewKey) -> NewKey<'py> {
+    (
+        PyBytes::new(py, &key.hbkid),
+        PyBytes::new(py, &key.token),
+        key.handle.to_raw(),
+        key.public_key.as_ref().map(|public_key| PyBytes::new(py, public_key)),
+    )
+}
+
+/// Region, account, key id, spec, usage, origin: a named tuple on the Python side.
+pub(crate) type Binding = (PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr);
+
+pub(crate) fn bound((region, account, key_id, spec, usage, origin): &Binding) -> KeyBinding<'_> {
     KeyBinding { region, account, key_id, spec, usage, origin }
 }
 
@@ -79,6 +91,7 @@ impl Hsm {
         let out = PyDict::new(py);
         out.set_item("memory", status.memory.level.name())?;
         out.set_item("arena_bytes", status.memory.arena_bytes)?;
+        out.set_item("key_bytes", status.memory.key_bytes)?;
         out.set_item("libcrypto_memory", status.memory.libcrypto_level.name())?;
         out.set_item("libcrypto_overflow_bytes", status.memory.libcrypto_overflow_bytes)?;
         out.set_item("loaded_keys", status.loaded_keys)?;
@@ -124,10 +137,10 @@ impl Hsm {
         Ok(keys.into_iter().map(|key| (PyBytes::new(py, &key.id), key.active, key.created)).collect())
     }
 
-    fn generate_key<'py>(&self, py: Python<'py>, binding: Binding) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, u64)> {
+    fn generate_key<'py>(&self, py: Python<'py>, binding: Binding) -> PyResult<NewKey<'py>> {
         let binding = bound(&binding);
-        let (hbkid, token, handle) = py.detach(|| self.inner.generate_key(&binding)).map_err(to_python)?;
-        Ok((PyBytes::new(py, &hbkid), PyBytes::new(py, &token), handle.to_raw()))
+        let key = py.detach(|| self.inner.create_key(&binding)).map_err(to_python)?;
+        Ok(new_key(py, &key))
     }
 
     fn load_key(&self, py: Python<'_>, token: &[u8], hbkid: &[u8], binding: Binding) -> PyResult<u64> {

@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // the documentation of this interface is python/clavero/_native.pyi, which stubtest checks
 
 mod arrow;
+mod asymmetric;
 mod batch;
 mod buffer;
 mod errors;

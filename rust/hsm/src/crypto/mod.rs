@@ -3,11 +3,26 @@
 //! | algorithm | standard | module |
 //! |---|---|---|
 //! | AES-256-GCM, 96-bit IV, 128-bit tag | NIST SP 800-38D | [`aead`] |
+//! | AES-256 key wrap with padding | RFC 5649 | [`keywrap`] |
 //! | KDF in counter mode with HMAC-SHA-256, 32-bit counter before the fixed input | NIST SP 800-108r1, 4.1 | [`kdf`] |
-//! | HMAC-SHA-256 | FIPS 198-1 | [`mac`] |
-//! | SHA-256 | FIPS 180-4 | [`digest`] |
+//! | HMAC with SHA-2 | FIPS 198-1 | [`mac`] |
+//! | SHA-1, SHA-2 | FIPS 180-4 | [`digest`] |
+//! | RSASSA-PSS, RSASSA-PKCS1-v1_5, RSAES-OAEP | RFC 8017 | [`rsa`] |
+//! | ECDSA, ECDH | FIPS 186-5, NIST SP 800-56A | [`ec`] |
+//! | Ed25519, Ed25519ph | RFC 8032 | [`ed25519`] |
+//! | ML-DSA | FIPS 204 | [`mldsa`] |
+//! | ML-KEM | FIPS 203 | [`mlkem`] |
+//!
+//! Key pairs are in [`pkey`]; what touches a private one takes a [`KeyScope`](crate::memory::KeyScope).
 
 pub mod aead;
 pub mod digest;
+pub mod ec;
+pub mod ed25519;
 pub mod kdf;
+pub mod keywrap;
 pub mod mac;
+pub mod mldsa;
+pub mod mlkem;
+pub mod pkey;
+pub mod rsa;

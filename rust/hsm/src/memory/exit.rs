@@ -12,16 +12,30 @@ use crate::error::{Error, Result};
 /// How many arena mappings a process can have: 64 of 256 KiB are 16 MiB, twice the usual `RLIMIT_MEMLOCK`.
 const MAX_REGIONS: usize = 64;
 
-struct Entry {
+pub(super) struct Entry {
     start: AtomicPtr<u8>,
     len: AtomicUsize,
     pid: AtomicUsize,
+    /// A stack that a thread runs on: wiping it would send that thread (which may be the one that wipes) to address 0. The kernel
+    /// clears its pages.
+    busy: AtomicBool,
+}
+
+impl Entry {
+    pub(super) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::SeqCst);
+    }
 }
 
 /// A fixed table and no lock, so that a signal handler may read it at any moment.
-static REGIONS: [Entry; MAX_REGIONS] =
-    [const { Entry { start: AtomicPtr::new(std::ptr::null_mut()), len: AtomicUsize::new(0), pid: AtomicUsize::new(0) } };
-        MAX_REGIONS];
+static REGIONS: [Entry; MAX_REGIONS] = [const {
+    Entry {
+        start: AtomicPtr::new(std::ptr::null_mut()),
+        len: AtomicUsize::new(0),
+        pid: AtomicUsize::new(0),
+        busy: AtomicBool::new(false),
+    }
+}; MAX_REGIONS];
 /// How long the end of the process waits for running operations. They take microseconds; batches look at WIPING at every message.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Who is computing with keys.
@@ -37,7 +51,7 @@ pub fn wiping_started() -> bool {
 }
 
 /// Adds an arena mapping (which is never unmapped) to what is wiped at the end.
-pub(super) fn wipe_on_exit(start: NonNull<u8>, len: usize) -> Result<()> {
+pub(super) fn wipe_on_exit(start: NonNull<u8>, len: usize) -> Result<&'static Entry> {
     let pid = own_pid();
     for entry in &REGIONS {
         let taken = entry.start.load(Ordering::Acquire);
@@ -47,8 +61,9 @@ pub(super) fn wipe_on_exit(start: NonNull<u8>, len: usize) -> Result<()> {
             && entry.start.compare_exchange(taken, start.as_ptr(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             entry.pid.store(pid, Ordering::Release);
+            entry.busy.store(false, Ordering::Release);
             entry.len.store(len, Ordering::Release);
-            return Ok(());
+            return Ok(entry);
         }
     }
     Err(Error::Limit("the HSM's protected memory is at its limit of 16 MiB".into()))
@@ -70,7 +85,7 @@ fn wipe_all() {
     OPERATIONS.close_for_good(PATIENCE);
     for entry in &REGIONS {
         let start = entry.start.load(Ordering::Acquire);
-        if start.is_null() || entry.pid.load(Ordering::Acquire) != pid {
+        if start.is_null() || entry.pid.load(Ordering::Acquire) != pid || entry.busy.load(Ordering::SeqCst) {
             continue;
         }
         let len = entry.len.load(Ordering::Acquire);

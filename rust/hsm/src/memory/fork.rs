@@ -137,6 +137,12 @@ impl Gate {
         }
     }
 
+    /// True while someone waits for those inside to leave.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Closes, and waits until nobody is inside. Undo with [`reopen`](Self::reopen).
     fn close(&self) {
         self.closing.acquire();
@@ -173,7 +179,7 @@ impl Gate {
     }
 }
 
-/// Around every call that takes a lock inside libcrypto, which today means: its random generator. No fork happens while someone is
+/// Around every call that takes a lock inside libcrypto: its random generator, and whatever draws on it (signing, blinding, key pairs). No fork happens while someone is
 /// inside, because the child's exit handlers (AWS-LC clears every thread's DRBG state under its lock) would wait for ever for a
 /// thread that does not exist there.
 pub(crate) static LIBCRYPTO_LOCKS: Gate = Gate::new();

@@ -10,11 +10,15 @@
 //! [`crypto`](crate::crypto).
 
 mod arena;
+mod blocks;
 mod exit;
 mod fork;
+mod keyheap;
 mod pool;
 mod region;
+mod scope;
 mod secret;
+mod stack;
 
 pub use arena::{Arena, Guarded, Zeroable};
 pub(crate) use exit::OPERATIONS;
@@ -22,6 +26,8 @@ pub use exit::wiping_started;
 pub(crate) use fork::{LIBCRYPTO_LOCKS, lock_across_fork};
 pub(crate) use pool::hook_libcrypto;
 pub use region::Level;
+pub use scope::{Depth, KeyScope, with_keys};
+pub(crate) use scope::{in_key_scope, with_libcrypto};
 pub use secret::Secret;
 
 use std::sync::Mutex;
@@ -43,6 +49,8 @@ pub struct MemoryStatus {
     pub level: Level,
     /// Bytes mapped for the arena.
     pub arena_bytes: usize,
+    /// Bytes mapped, at the arena's level, for parsed private keys and the stacks that work with them.
+    pub key_bytes: usize,
     /// The level of libcrypto's own heap (its DRBG state and temporaries).
     pub libcrypto_level: Level,
     /// Bytes that libcrypto asked for when its pool was full, and got from the ordinary heap (wiped on free all the same).
@@ -52,6 +60,8 @@ pub struct MemoryStatus {
 /// The memory of one process: made on the first use, remade in a forked child that opens an HSM of its own.
 pub struct ProcessMemory {
     arena: Arena,
+    key_heap: keyheap::KeyHeap,
+    stacks: stack::Stacks,
     fence: fork::Fence,
 }
 
@@ -76,7 +86,8 @@ pub fn open(policy: MemoryPolicy) -> Result<&'static ProcessMemory> {
     let arena = Arena::new(pages)?;
     exit::OPERATIONS.reset(); // in a forked child: the parent's operations do not run here
     // Leaked on purpose: handles into the arena live as long as the process, and a child must never touch the parent's.
-    let memory: &'static ProcessMemory = Box::leak(Box::new(ProcessMemory { arena, fence }));
+    let (key_heap, stacks) = (keyheap::KeyHeap::new(arena.level()), stack::Stacks::new(arena.level()));
+    let memory: &'static ProcessMemory = Box::leak(Box::new(ProcessMemory { arena, key_heap, stacks, fence }));
     CURRENT.store(std::ptr::from_ref(memory).cast_mut(), Ordering::Release);
     exit::install();
     Ok(memory)
@@ -95,6 +106,15 @@ impl ProcessMemory {
         &self.arena
     }
 
+    fn key_heap(&self) -> &keyheap::KeyHeap {
+        &self.key_heap
+    }
+
+    /// Wipes the stacks that no operation runs on.
+    pub(crate) fn wipe_stacks(&self) {
+        self.stacks.wipe_idle();
+    }
+
     /// False in a child that was forked after this memory was made: nothing of it may be touched there.
     #[inline]
     pub fn is_ours(&self) -> bool {
@@ -107,6 +127,7 @@ impl ProcessMemory {
         MemoryStatus {
             level: self.arena.level(),
             arena_bytes: self.arena.mapped_bytes(),
+            key_bytes: self.key_heap.mapped_bytes() + self.stacks.mapped_bytes(),
             libcrypto_level,
             libcrypto_overflow_bytes,
         }

@@ -2,30 +2,32 @@
 //!
 //! AWS-LC keeps its DRBG state here, and the temporaries of its big-number code. It is copied on fork, unlike the arena: AWS-LC
 //! walks its DRBG states in a destructor when a forked child exits, so a missing page would crash the child (ADR 0001); it
-//! reseeds in a child by itself. KMS keys under symmetric operations never come here: their contexts live in the arena.
+//! reseeds in a child by itself. KMS keys never come here: AES contexts live in the arena, and what libcrypto allocates while it works
+//! with private keys comes from the key heap (`scope`, ADR 0005).
 #![allow(unsafe_code)] // a malloc: raw blocks with a header in front
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::MemoryPolicy;
-use super::fork::{ForkLock, around_fork, close_libcrypto, reopen_libcrypto};
+use super::blocks::{Blocks, class_of};
+use super::fork::{around_fork, close_libcrypto, reopen_libcrypto};
 use super::region::{Level, OnFork, Region};
+use super::scope::in_key_scope;
+use super::{MemoryPolicy, ProcessMemory};
 use crate::error::{Error, Result};
 
 /// Bytes of the pool, largest first: what `RLIMIT_MEMLOCK` allows is taken.
 const POOL_BYTES: [usize; 3] = [1 << 20, 256 << 10, 64 << 10];
-/// Block sizes are powers of two from 2^6 to 2^16 bytes, the header included.
-const SMALLEST_SHIFT: u32 = 6;
-const CLASSES: usize = 11;
 /// In front of each block; keeps 16-byte alignment.
 const HEADER: usize = 16;
 const IN_HEAP: usize = usize::MAX;
+/// Added to the class of a block of the key heap.
+const OF_KEYS: usize = 1 << 32;
 
 #[repr(C)]
 struct Header {
-    /// The class of a pool block, or `IN_HEAP`.
+    /// The class of a pool block, that and `OF_KEYS`, or `IN_HEAP`.
     class: usize,
     /// Bytes that the caller asked for.
     size: usize,
@@ -37,19 +39,16 @@ struct Pool {
 }
 
 static POOL: OnceLock<Pool> = OnceLock::new();
-static LOCK: ForkLock = ForkLock::new();
+static BLOCKS: Blocks = Blocks::new();
 static OVERFLOW: AtomicUsize = AtomicUsize::new(0);
-/// Guarded by LOCK: heads of the free lists, and how far the region is carved.
-static FREE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
-static CARVED: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn before_fork() {
     close_libcrypto(); // first: those inside may need the pool to finish
-    LOCK.acquire();
+    BLOCKS.lock.acquire();
 }
 
 extern "C" fn after_fork() {
-    LOCK.release();
+    BLOCKS.lock.release();
     reopen_libcrypto();
 }
 
@@ -59,7 +58,10 @@ extern "C" fn after_fork() {
 pub(crate) fn hook_libcrypto() -> Result<()> {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     let installed = *INSTALLED.get_or_init(|| {
-        POOL.get_or_init(make);
+        let pool = POOL.get_or_init(make);
+        if let Some(region) = &pool.region {
+            BLOCKS.add(region.data(), region.len());
+        }
         if !around_fork(before_fork, after_fork) {
             return false;
         }
@@ -92,63 +94,24 @@ fn make() -> Pool {
     Pool { region: None, level: Level::Unprotected }
 }
 
-fn class_of(size: usize) -> Option<usize> {
-    let total = size.checked_add(HEADER)?.checked_next_power_of_two()?;
-    let class = total.trailing_zeros().max(SMALLEST_SHIFT) - SMALLEST_SHIFT;
-    usize::try_from(class).ok().filter(|&class| class < CLASSES)
-}
-
-fn block_bytes(class: usize) -> usize {
-    1 << (class + SMALLEST_SHIFT as usize)
-}
-
-/// A block of `class` from the pool, or None when it is full.
-fn take(class: usize) -> Option<NonNull<u8>> {
-    let region = POOL.get()?.region.as_ref()?;
-    LOCK.acquire();
-    let head = FREE[class].load(Ordering::Relaxed);
-    let block = if let Some(block) = NonNull::new(head as *mut u8) {
-        // SAFETY: a free block's first word is the next free block (written in `give_back` under the lock).
-        let next = unsafe { block.cast::<usize>().read() };
-        FREE[class].store(next, Ordering::Relaxed);
-        // SAFETY: the block is ours now; the word goes back to zero so that blocks are handed out clean.
-        unsafe { block.cast::<usize>().write(0) };
-        Some(block)
-    } else {
-        let carved = CARVED.load(Ordering::Relaxed);
-        if carved + block_bytes(class) <= region.len() {
-            CARVED.store(carved + block_bytes(class), Ordering::Relaxed);
-            // SAFETY: the sum is within the region, as just checked.
-            Some(unsafe { region.data().add(carved) })
-        } else {
-            None
-        }
-    };
-    LOCK.release();
-    block
-}
-
-fn give_back(class: usize, block: NonNull<u8>) {
-    LOCK.acquire();
-    // SAFETY: the block is a wiped pool block of at least 64 bytes that its user gave up.
-    unsafe { block.cast::<usize>().write(FREE[class].load(Ordering::Relaxed)) };
-    FREE[class].store(block.as_ptr() as usize, Ordering::Relaxed);
-    LOCK.release();
-}
-
 unsafe extern "C" fn pool_malloc(size: usize, _file: *const libc::c_char, _line: libc::c_int) -> *mut libc::c_void {
-    let pooled = class_of(size).and_then(|class| Some((class, take(class)?)));
-    let (class, block) = match pooled {
-        Some((class, block)) => (class, block),
-        None => {
-            let Some(total) = size.checked_add(HEADER) else { return std::ptr::null_mut() };
-            // SAFETY: plain malloc; null is checked.
-            let Some(block) = NonNull::new(unsafe { libc::malloc(total) }.cast::<u8>()) else {
-                return std::ptr::null_mut();
-            };
-            OVERFLOW.fetch_add(size, Ordering::Relaxed);
-            (IN_HEAP, block)
+    let Some(total) = size.checked_add(HEADER) else { return std::ptr::null_mut() };
+    let (class, block) = if in_key_scope() {
+        // What holds private keys has no other place to go: no room is a failure, not the ordinary heap.
+        let Some(heap) = super::current().map(ProcessMemory::key_heap) else { return std::ptr::null_mut() };
+        match class_of(total).and_then(|class| Some((class, heap.take(class)?))) {
+            Some((class, block)) => (class + OF_KEYS, block),
+            None => return std::ptr::null_mut(),
         }
+    } else if let Some((class, block)) = class_of(total).and_then(|class| Some((class, BLOCKS.take(class, || None)?))) {
+        (class, block)
+    } else {
+        // SAFETY: plain malloc; null is checked.
+        let Some(block) = NonNull::new(unsafe { libc::malloc(total) }.cast::<u8>()) else {
+            return std::ptr::null_mut();
+        };
+        OVERFLOW.fetch_add(size, Ordering::Relaxed);
+        (IN_HEAP, block)
     };
     // SAFETY: the block has room for the header and is 16-byte aligned (pool blocks are multiples of 64 from a page start).
     unsafe {
@@ -167,8 +130,12 @@ unsafe extern "C" fn pool_free(pointer: *mut libc::c_void, _file: *const libc::c
         if class == IN_HEAP {
             OVERFLOW.fetch_sub(size, Ordering::Relaxed);
             libc::free(block.as_ptr().cast());
+        } else if class >= OF_KEYS {
+            if let Some(heap) = super::current().map(ProcessMemory::key_heap) {
+                heap.give_back(class - OF_KEYS, block);
+            }
         } else {
-            give_back(class, block);
+            BLOCKS.give_back(class, block);
         }
     }
 }
