@@ -216,7 +216,7 @@ class Hsm:
     def create_wrapping_key(
         self, region: str, purpose: str, wrapping_spec: str
     ) -> tuple[bytes, bytes]:
-        """An RSA key pair for an import: public key (SPKI DER), private key sealed for a purpose."""
+        """An RSA key pair for an import: public key (SPKI DER), private key sealed to a purpose."""
     def import_key(
         self,
         region: str,

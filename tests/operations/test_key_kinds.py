@@ -251,3 +251,21 @@ def test_only_an_enabled_key_is_used(client, refused, operation, spec, usage, pa
     client.schedule_key_deletion(KeyId=key["KeyId"])
     text = refused("KMSInvalidStateException", method, KeyId=key["KeyId"], **params)
     assert text == f"{key['Arn']} is pending deletion."
+
+
+def test_the_record_has_the_algorithms_and_no_messages(deployment, client):
+    signing = client.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    kem = client.create_key(KeySpec="ML_KEM_768", KeyUsage="ENCAPSULATE_DECAPSULATE")["KeyMetadata"]
+    client.sign(KeyId=signing["KeyId"], Message=b"attack at dawn", SigningAlgorithm="ECDSA_SHA_256")
+    client.encapsulate(KeyId=kem["KeyId"], **ML_KEM)
+    sign, encapsulate = deployment.records()[-2:]
+    assert sign["requestParameters"] == {
+        "keyId": signing["KeyId"],
+        "signingAlgorithm": "ECDSA_SHA_256",
+    }
+    assert encapsulate["requestParameters"] == {
+        "keyId": kem["KeyId"],
+        "encapsulationAlgorithm": "ML_KEM",
+    }
+    assert "attack" not in deployment.audit_text()
+    assert "YXR0YWNr" not in deployment.audit_text()  # in base64

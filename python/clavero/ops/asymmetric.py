@@ -23,7 +23,7 @@ def get_public_key(context: OpsContext, call: Call) -> Response:
         raise errors.no_public_key()
     return {
         "KeyId": key.arn,
-        "PublicKey": public_key(key),
+        "PublicKey": public_key(context, key),
         "CustomerMasterKeySpec": row.spec,
         "KeySpec": row.spec,
         "KeyUsage": row.usage,
@@ -54,7 +54,7 @@ def verify(context: OpsContext, call: Call) -> Response:
     algorithm, message_type, message = _message(call, key)
     signature = as_bytes(call.params["Signature"])
     if not context.keystore.verify(
-        public_key(key), key.row.spec, algorithm, message_type, message, signature
+        public_key(context, key), key.row.spec, algorithm, message_type, message, signature
     ):
         raise errors.invalid_signature()
     return {"KeyId": key.arn, "SignatureValid": True, "SigningAlgorithm": algorithm}
@@ -79,7 +79,7 @@ def encapsulate(context: OpsContext, call: Call) -> Response:
     """Encapsulate: a new secret of 32 bytes, and its form for the holder of the private key."""
     key = call.keys[0]
     algorithm = algorithm_of(call, key, specs.ENCAPSULATE_DECAPSULATE, "EncapsulationAlgorithm")
-    secret, ciphertext = context.keystore.encapsulate(public_key(key), key.row.spec)
+    secret, ciphertext = context.keystore.encapsulate(public_key(context, key), key.row.spec)
     return {
         "KeyId": key.arn,
         "SharedSecret": secret,

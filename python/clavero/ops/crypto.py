@@ -61,7 +61,7 @@ def encrypt(context: OpsContext, call: Call) -> Response:
 
 def _encrypt_with_rsa(context: OpsContext, key: Key, algorithm: str, plaintext: bytes) -> bytes:
     specs.check_plaintext(key.row.spec, algorithm, len(plaintext))
-    return context.keystore.rsa_encrypt(public_key(key), algorithm, plaintext)
+    return context.keystore.rsa_encrypt(public_key(context, key), algorithm, plaintext)
 
 
 def _opening_key(context: OpsContext, call: Call, prefix: str = "") -> Key:

@@ -38,7 +38,7 @@ DELETED: Final = "Deleted"
 class Version(Material):
     """One version of a key: a backing key, the id that KMS shows for it, its public key if any."""
 
-    __slots__ = ("key", "material_id", "public_key")
+    __slots__ = ("key", "material_id", "proven", "public_key")
 
     def __init__(self, key: Key, row: VersionRow, handle: int | None = None) -> None:
         self.key = key
@@ -46,6 +46,7 @@ class Version(Material):
         # It follows from the HBKID; what an edited row says of it does not matter.
         self.material_id = material_id(row.hbkid)
         self.public_key = row.public_key
+        self.proven = False  # whether the public key is known to be the private key's
         self.handle = handle
 
     @property
@@ -68,6 +69,7 @@ class NoMaterial(Version):
         self.hbkid = b""
         self.material_id = ""
         self.public_key = None
+        self.proven = False
         self.handle = None
 
     @property

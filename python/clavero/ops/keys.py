@@ -111,7 +111,9 @@ def _with_material(
             raise
         # Meanwhile the domain key was rotated and dropped, and the token with it.
         context.keystore.unload(made)
-    return context.directory.add(row, version, made.handle)
+    key = context.directory.add(row, version, made.handle)
+    key.current.proven = True  # the HSM has just made both halves
+    return key
 
 
 def _check_quota(context: OpsContext, tx: Connection, row: KeyRow) -> None:

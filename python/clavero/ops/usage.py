@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from clavero.keystores import pairs
 from clavero.model import errors, specs
 from clavero.ops.call import Call
+from clavero.ops.context import OpsContext
 from clavero.ops.directory import Key
 
 
@@ -34,12 +36,16 @@ def check_symmetric(call: Call, key: Key) -> None:
         raise errors.algorithm_incompatible(specs.SYMMETRIC_DEFAULT, spec)
 
 
-def public_key(key: Key) -> bytes:
-    """The public key of the key's current version, SPKI DER."""
-    found = key.current.public_key
-    if found is None:
+def public_key(context: OpsContext, key: Key) -> bytes:
+    """The public key of the key's current version, SPKI DER: the one that its private key has."""
+    version = key.current
+    found = version.public_key
+    if found is None or not (
+        version.proven or pairs.belong_together(context.keystore, version, found)
+    ):
         raise errors.internal(
-            f"The stored public key of {key.arn} is missing: its rows were changed. Restore the "
-            "store from a backup."
+            f"The stored public key of {key.arn} is not its private key's: its row was changed. "
+            "Restore the store from a backup."
         )
+    version.proven = True
     return found
