@@ -113,7 +113,7 @@ class Service:
         call.params = operation.validated(call.params)
 
     def _note(self, call: Call, tracked: str, record: AuditRecord) -> None:
-        note = Note(tracked, call.time, call.request_id, record.event_id or record)
+        note: Note = (tracked, call.time, call.request_id, record.event_id or record)
         for key in call.keys:
             self._used[key] = note
 

@@ -80,7 +80,7 @@ def test_a_marker_is_good_where_it_was_given_only(deployment, client, many, refu
         (other_region.list_keys, {"Marker": keys}),
         (other_account.list_aliases, {"Marker": aliases}),
     ):
-        assert "marker is not valid" in refused("InvalidMarkerException", method, **params)
+        assert refused("InvalidMarkerException", method, **params) == ""
 
 
 def test_every_changed_byte_of_a_marker_is_noticed(client, many, refused):

@@ -98,11 +98,8 @@ def data_key_size_required() -> KMSError:
 
 
 def invalid_marker() -> KMSError:
-    """[O]"""
-    return KMSError(
-        "InvalidMarkerException",
-        "The marker is not valid: send the NextMarker of the previous answer, unchanged.",
-    )
+    """AWS answers without a message [R]."""
+    return KMSError("InvalidMarkerException")
 
 
 def dry_run() -> KMSError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from clavero.audit.record import AuditRecord
 from clavero.ops import states
@@ -52,13 +52,9 @@ TRACKED: Final[Mapping[str, str]] = {
 }
 
 
-class Note(NamedTuple):
-    """One use of a key. `record` is its audit record, or that record's eventID."""
-
-    operation: str
-    used: float
-    request_id: str
-    record: AuditRecord | str
+# One use of a key: the operation, when, the request id, and the audit record or its eventID. A
+# plain tuple, because every cryptographic call makes one.
+Note: TypeAlias = tuple[str, float, str, AuditRecord | str]
 
 
 class UsageLog:
@@ -105,14 +101,12 @@ class UsageLog:
                 named = (row.region, row.account, row.key_id)
                 if keys.get(tx, *named) is None:
                     continue  # erased meanwhile
+                operation, used, request_id, record = note
                 before = usage.get(tx, *named)
-                if before is not None and before.used > note.used:
+                if before is not None and before.used > used:
                     continue
-                record = note.record
                 event_id = record if isinstance(record, str) else self._event_id(record)
-                usage.put(
-                    tx, UsageRow(*named, note.operation, note.used, event_id, note.request_id)
-                )
+                usage.put(tx, UsageRow(*named, operation, used, event_id, request_id))
 
 
 def get_key_last_usage(context: OpsContext, call: Call) -> Response:
