@@ -258,6 +258,123 @@ fn without_protection_a_core_holds_keys() {
     }
 }
 
+/// Reads one DER element: its tag, its content, what follows.
+fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
+    let (len, head) = match der[1] {
+        short @ 0..=0x7f => (usize::from(short), 2),
+        0x81 => (usize::from(der[2]), 3),
+        _ => (usize::from(der[2]) << 8 | usize::from(der[3]), 4),
+    };
+    (der[0], &der[head..head + len], &der[head + len..])
+}
+
+/// The secret numbers of a PKCS #8 private key: of RSA d, p, q, d mod p-1, d mod q-1, 1/q mod p; a scalar; a seed.
+fn secret_numbers(pkcs8: &[u8]) -> Vec<Vec<u8>> {
+    let (_, info, _) = element(pkcs8);
+    let (_, _, rest) = element(info);
+    let (_, _, rest) = element(rest);
+    let (_, key, _) = element(rest);
+    let (tag, inner, _) = element(key);
+    match tag {
+        0x30 => {
+            let mut numbers = Vec::new();
+            let mut rest = inner;
+            while !rest.is_empty() {
+                let (tag, content, after) = element(rest);
+                if matches!(tag, 2 | 4) {
+                    numbers.push(content.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>());
+                }
+                rest = after;
+            }
+            let public = if numbers.len() > 4 { 3 } else { 1 }; // version, n and e; version
+            numbers.split_off(public)
+        }
+        _ => vec![inner.to_vec()],
+    }
+}
+
+/// Pieces of 16 bytes, every 8 bytes from either end, in both byte orders.
+fn pieces(name: &str, number: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut pieces = Vec::new();
+    for at in (0..=number.len().saturating_sub(16)).step_by(8) {
+        for from in [at, number.len() - 16 - at] {
+            let big: Vec<u8> = number[from..from + 16].to_vec();
+            let little = big.iter().rev().copied().collect();
+            pieces.push((format!("{name}, big-endian"), big));
+            pieces.push((format!("{name}, little-endian"), little));
+        }
+    }
+    pieces
+}
+
+/// Imports private keys into the driver, has it work with them, and searches its dumps for them.
+fn scan_pairs(load: &str, level: &str, dumps: usize) -> Option<Vec<String>> {
+    let hsm = support::hsm();
+    let handle = hsm.generate_key(&support::BINDING).unwrap().2;
+    let mut driver = Driver::start(&["pairs", load], &[("CLAVERO_TEST_MEMORY_LEVEL", level)]);
+    let mut forms = Vec::new();
+    for (spec, usage, algorithm) in [
+        ("RSA_2048", "SIGN_VERIFY", "RSASSA_PSS_SHA_256"),
+        ("RSA_2048", "ENCRYPT_DECRYPT", "RSAES_OAEP_SHA_256"),
+        ("RSA_4096", "SIGN_VERIFY", "RSASSA_PKCS1_V1_5_SHA_512"),
+        ("ECC_NIST_P256", "SIGN_VERIFY", "ECDSA_SHA_256"),
+        ("ECC_NIST_P384", "SIGN_VERIFY", "ECDSA_SHA_384"),
+        ("ECC_NIST_P521", "SIGN_VERIFY", "ECDSA_SHA_512"),
+        ("ECC_SECG_P256K1", "SIGN_VERIFY", "ECDSA_SHA_256"),
+        ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY", "ED25519_SHA_512"),
+        ("ML_DSA_65", "SIGN_VERIFY", "ML_DSA_SHAKE_256"),
+        ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE", "ML_KEM"),
+    ] {
+        let private: Vec<u8> = if spec.starts_with("ML_DSA") {
+            // PKCS #8 around a seed (RFC 9881), since KMS has no data key pair of this kind.
+            let mut seed = [0; 32];
+            clavero_hsm::fill_random(&mut seed).unwrap();
+            [unhex("3034020100300b06096086480165030403120422").as_slice(), &[0x80, 32], &seed].concat()
+        } else {
+            let mut context = clavero_hsm::EncryptionContext::empty();
+            hsm.generate_data_key_pair(handle, spec, &mut context, true).unwrap().private_key.unwrap().to_vec()
+        };
+        for number in secret_numbers(&private) {
+            forms.extend(pieces(spec, &number));
+        }
+        let text: String = private.iter().map(|byte| format!("{byte:02x}")).collect();
+        driver.order(&format!("{spec} {usage} {algorithm} {text}"));
+    }
+    driver.order("work");
+    driver.read_until("DONE");
+    let mut found = Vec::new();
+    for _ in 0..dumps {
+        found.extend(hits(&core_of(&driver)?, &forms).into_iter().map(|(_, what)| what));
+    }
+    println!("{level} pairs {load}: {} forms, {} dumps, {} hits", forms.len(), dumps, found.len());
+    assert_eq!(driver.said("level")[0], [level]);
+    driver.order("end");
+    assert!(driver.end().success());
+    Some(found)
+}
+
+#[test]
+fn a_full_core_holds_no_private_key() {
+    let _turn = turn();
+    if !secret_memory_exists() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs memfd_secret");
+        return;
+    }
+    if let Some(found) = scan_pairs("quiet", "memfd_secret", 1) {
+        assert!(found.is_empty(), "{found:?}");
+    }
+    // In mid-operation: the registers of running threads are in a core, their heap and stack are not.
+    if let Some(found) = scan_pairs("busy", "memfd_secret", 2) {
+        assert!(found.len() <= 4, "{found:?}");
+    }
+    // The control: the same search finds what is parsed, where nothing protects it.
+    if let Some(found) = scan_pairs("quiet", "unprotected", 1) {
+        for spec in ["RSA_2048", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P521", "ML_DSA_65"] {
+            assert!(found.iter().any(|what| what.starts_with(spec)), "{spec} is not found: {found:?}");
+        }
+    }
+}
+
 /// Secret memory that the driver uses as its arena and the test sees too, also after the driver's end.
 struct SharedArena {
     fd: i32,

@@ -55,6 +55,53 @@ fn every_fault_refuses_everything() {
         // The error state lasts, also when nothing is wrong any more; only the door can undo it.
         assert_eq!(hsm.status().err(), Some(Error::SelfTest(name)));
     }
+    // The algorithms of key pairs are tested at their first use; a fault there is everybody's too.
+    selftest::inject_fault(None);
+    let first_uses: [(&str, &str, &str); 18] = [
+        ("HMAC_384", "GENERATE_VERIFY_MAC", "HMAC_SHA_384"),
+        ("RSA_2048", "SIGN_VERIFY", "RSASSA_PKCS1_V1_5_SHA_256"),
+        ("RSA_2048", "SIGN_VERIFY", "RSASSA_PSS_SHA_256"),
+        ("RSA_2048", "ENCRYPT_DECRYPT", "RSAES_OAEP_SHA_256"),
+        ("ECC_NIST_P256", "SIGN_VERIFY", "ECDSA_SHA_256"),
+        ("ECC_NIST_P384", "SIGN_VERIFY", "ECDSA_SHA_384"),
+        ("ECC_NIST_P521", "SIGN_VERIFY", "ECDSA_SHA_512"),
+        ("ECC_SECG_P256K1", "SIGN_VERIFY", "ECDSA_SHA_256"),
+        ("ECC_NIST_P256", "KEY_AGREEMENT", "ECDH"),
+        ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY", "ED25519_SHA_512"),
+        ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY", "ED25519_PH_SHA_512"),
+        ("ML_DSA_44", "SIGN_VERIFY", "ML_DSA_SHAKE_256"),
+        ("ML_DSA_65", "SIGN_VERIFY", "ML_DSA_SHAKE_256"),
+        ("ML_DSA_87", "SIGN_VERIFY", "ML_DSA_SHAKE_256"),
+        ("ML_KEM_512", "ENCAPSULATE_DECAPSULATE", "ML_KEM"),
+        ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE", "ML_KEM"),
+        ("ML_KEM_1024", "ENCAPSULATE_DECAPSULATE", "ML_KEM"),
+        ("RSA_2048", "ENCRYPT_DECRYPT", "wrapping"),
+    ];
+    let names: Vec<_> = selftest::later_algorithms().collect();
+    assert_eq!(names.len(), first_uses.len());
+    for ((index, name), (spec, usage, algorithm)) in (5u8..).zip(names).zip(first_uses) {
+        selftest::inject_fault(None);
+        let binding = clavero_hsm::KeyBinding { spec, usage, ..BINDING };
+        let key = hsm.create_key(&binding).unwrap();
+        let public = key.public_key.unwrap_or_default();
+        let wrapping = hsm.create_wrapping_key(REGION, "p", "RSA_2048").unwrap();
+        selftest::inject_fault(Some(index));
+        let used = match algorithm {
+            "HMAC_SHA_384" => hsm.generate_mac(key.handle, algorithm, b"x").map(drop),
+            "RSAES_OAEP_SHA_256" => hsm.rsa_encrypt(&public, algorithm, b"x").map(drop),
+            "ECDH" => hsm.derive_shared_secret(key.handle, &public).map(drop),
+            "ML_KEM" => hsm.decapsulate(key.handle, b"").map(drop),
+            "wrapping" => {
+                hsm.import_key(REGION, "p", &wrapping.sealed_private_key, "RSAES_OAEP_SHA_1", b"", &BINDING, None).map(drop)
+            }
+            "ED25519_PH_SHA_512" => hsm.sign(key.handle, algorithm, "DIGEST", &[1; 64]).map(drop),
+            _ => hsm.sign(key.handle, algorithm, "RAW", b"x").map(drop),
+        };
+        assert_eq!(used, Err(Error::SelfTest(name)));
+        assert_eq!(hsm.status().err(), Some(Error::SelfTest(name)), "{name}");
+        assert_eq!(hsm.create_key(&binding).err(), Some(Error::SelfTest(name)), "{name}");
+        assert_eq!(decrypt(&hsm, handle, &[], &blob), Err(Error::SelfTest(name)), "{name}");
+    }
     selftest::inject_fault(None);
     assert_eq!(decrypt(&hsm, handle, &[], &blob).unwrap(), b"text");
 }

@@ -150,6 +150,71 @@ fn work_on_threads(hsm: &'static Hsm, keys: &'static [Key], rounds: usize) {
     }
 }
 
+/// A private key that the test gives as hexadecimal text; its bytes stand here only while the HSM takes them.
+fn take_pair(hsm: &Hsm, words: &[&str]) -> (KeyHandle, String) {
+    let [spec, usage, algorithm, text] = words else { panic!("unknown order {words:?}") };
+    let mut material = Zeroizing::new(vec![0u8; text.len() / 2]);
+    for (at, byte) in material.iter_mut().enumerate() {
+        let nibble = |at: usize| char::from(text.as_bytes()[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap();
+        *byte = std::hint::black_box(nibble(2 * at) << 4 | nibble(2 * at + 1));
+    }
+    let key = hsm.import_known_secret(&KeyBinding { spec, usage, ..binding("pair") }, &material).unwrap();
+    (key.handle, (*algorithm).to_owned())
+}
+
+fn use_pair(hsm: &Hsm, (handle, algorithm): &(KeyHandle, String)) -> Result<()> {
+    match algorithm.as_str() {
+        "RSAES_OAEP_SHA_256" => match hsm.rsa_decrypt(*handle, algorithm, &[1; 256]) {
+            Err(Error::InvalidCiphertext) => Ok(()),
+            other => other.map(drop),
+        },
+        "ML_KEM" => hsm.decapsulate(*handle, &[1; 1088]).map(drop),
+        _ => hsm.sign(*handle, algorithm, "RAW", b"a message").map(drop),
+    }
+}
+
+/// `pairs quiet|busy`: takes private keys until it is told to work, and waits to be dumped.
+fn pairs(busy: bool) {
+    let hsm: &'static Hsm = Box::leak(Box::new(open_with_domain()));
+    println!("READY");
+    let mut pairs = Vec::new();
+    loop {
+        let order = order();
+        match order.split(' ').collect::<Vec<_>>().as_slice() {
+            ["work"] => break,
+            words => pairs.push(take_pair(hsm, words)),
+        }
+    }
+    let pairs: &'static [(KeyHandle, String)] = Box::leak(pairs.into_boxed_slice());
+    let (done, finished) = std::sync::mpsc::channel();
+    for thread in 0..4 {
+        let done = done.clone();
+        std::thread::spawn(move || {
+            for round in 0.. {
+                match use_pair(hsm, &pairs[(thread + round) % pairs.len()]) {
+                    Ok(()) => {}
+                    Err(Error::Sealed) => return, // the process ends
+                    Err(error) => panic!("{error}"),
+                }
+                if round == 40 {
+                    done.send(()).unwrap();
+                    if !busy {
+                        loop {
+                            std::thread::park();
+                        }
+                    }
+                }
+            }
+        });
+    }
+    for _ in 0..4 {
+        finished.recv().unwrap();
+    }
+    println!("level {}", hsm.status().unwrap().memory.level.name());
+    println!("DONE");
+    order();
+}
+
 fn order() -> String {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).unwrap();
@@ -303,6 +368,14 @@ fn in_child(hsm: &Hsm, key: &Key, blob: &[u8], record: &[u8]) -> i32 {
     if work(&own, &key, &key).is_err() {
         return 104;
     }
+    let pair = KeyBinding { spec: "ECC_NIST_P256", usage: "SIGN_VERIFY", ..binding("pair") };
+    let Ok((_, _, handle)) = own.generate_key(&pair) else { return 105 };
+    if own.sign(handle, "ECDSA_SHA_256", "RAW", b"message").is_err() {
+        return 106;
+    }
+    if hsm.sign(handle, "ECDSA_SHA_256", "RAW", b"message") != Err(Error::Forked) {
+        return 107;
+    }
     0
 }
 
@@ -314,6 +387,22 @@ fn fork(count: usize) {
     let keys: &'static [Key] = Box::leak(keys(hsm).into_boxed_slice());
     let blob = work(hsm, &keys[0], &keys[1]).unwrap();
     keep_busy(hsm, keys);
+    // Threads that sign and make key pairs: a fork waits for their way out of libcrypto, not for a whole RSA key.
+    for spec in ["ECC_NIST_P256", "ML_DSA_44", "RSA_2048"] {
+        let usage = KeyBinding { spec, usage: "SIGN_VERIFY", ..binding("pair") };
+        std::thread::spawn(move || {
+            while let Ok((_, _, handle)) = hsm.generate_key(&usage) {
+                let algorithm = match spec {
+                    "RSA_2048" => "RSASSA_PSS_SHA_256",
+                    "ML_DSA_44" => "ML_DSA_SHAKE_256",
+                    _ => "ECDSA_SHA_256",
+                };
+                if hsm.sign(handle, algorithm, "RAW", b"message").and_then(|_| hsm.unload_key(handle)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
     static CHURN: AtomicBool = AtomicBool::new(true);
     // A thread whose short-lived threads draw randomness: libcrypto's per-thread states come and go while we fork.
     let churn = std::thread::spawn(|| {
@@ -364,6 +453,7 @@ extern "C" fn main() -> libc::c_int {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("scan") => scan(arguments.get(2).is_some_and(|word| word == "busy")),
+        Some("pairs") => pairs(arguments.get(2).is_some_and(|word| word == "busy")),
         Some("end") => end(),
         Some("level") => level(),
         Some("fork") => fork(arguments[2].parse().unwrap()),
