@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -269,3 +270,24 @@ def test_the_record_has_the_algorithms_and_no_messages(deployment, client):
     }
     assert "attack" not in deployment.audit_text()
     assert "YXR0YWNr" not in deployment.audit_text()  # in base64
+
+
+def test_nobody_waits_for_an_rsa_key(kept):
+    """Its generation holds no lock, and no transaction: others use, make and change keys."""
+    client = kept.kms.client()
+    other = kept.key("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")["KeyId"]
+    making = threading.Thread(
+        target=client.create_key, kwargs={"KeySpec": "RSA_4096", "KeyUsage": "SIGN_VERIFY"}
+    )
+    # Keys of 4096 bits take 0.2 s at the very least: enough for two rounds in any case
+    making.start()
+    rounds = 0
+    while making.is_alive():
+        blob = client.encrypt(KeyId=other, Plaintext=b"x")["CiphertextBlob"]
+        client.decrypt(CiphertextBlob=blob)
+        client.update_key_description(
+            KeyId=client.create_key()["KeyMetadata"]["KeyId"], Description="x"
+        )
+        rounds += 1
+    making.join()
+    assert rounds >= 2
