@@ -201,6 +201,31 @@ def test_which_operations_fit_which_kind_of_key():
         assert grantable(spec, usage) == (*common, "GetPublicKey", *own)
 
 
+def test_operations_and_constraints_that_another_kind_of_key_has_not(client, refused):
+    made = client.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    create(client, made, Operations=["Sign", "Verify", "GetPublicKey"])
+    given: dict[str, Any] = {"KeyId": made["KeyId"], "GranteePrincipal": ALICE}
+    text = refused(
+        "ValidationException", client.create_grant, **given, Operations=["GenerateDataKey"]
+    )
+    assert text == (
+        "Operations [GenerateDataKey] are not supported when creating a grant for an asymmetric "
+        "KMS key with key usage SIGN_VERIFY. Valid operations are [CreateGrant, RetireGrant, "
+        "DescribeKey, GetPublicKey, Sign, Verify]"
+    )
+    text = refused(
+        "ValidationException",
+        client.create_grant,
+        **given,
+        Operations=["Sign"],
+        Constraints={"EncryptionContextSubset": {"a": "b"}},
+    )
+    assert text == (
+        "EncryptionContext is supported only when creating a grant for a symmetric encryption KMS "
+        "key."
+    )
+
+
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
 def test_pages_cover_every_grant_once(client, key, limit):
     made = {create(client, key, RetiringPrincipal=ROLE)["GrantId"] for _ in range(7)}

@@ -309,6 +309,23 @@ def test_aliases_are_refused_in_aws_s_words(client, key, refused, arn):
             assert text == "Key Aliases are not supported for this operation."
 
 
+@pytest.mark.parametrize(
+    ("spec", "usage"), [("HMAC_256", "GENERATE_VERIFY_MAC"), ("ECC_NIST_P256", "SIGN_VERIFY")]
+)
+def test_keys_that_are_not_symmetric_do_not_rotate(client, refused, spec, usage):
+    """What AWS KMS was seen to answer for an HMAC key."""
+    key = client.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]
+    assert status(client, key) == {"KeyRotationEnabled": False}
+    assert rotations(client, key) == []
+    client.disable_key_rotation(KeyId=key["KeyId"])
+    for method, params in (
+        (client.enable_key_rotation, {}),
+        (client.rotate_key_on_demand, {}),
+        (client.list_key_rotations, {"IncludeKeyMaterial": "ALL_KEY_MATERIAL"}),
+    ):
+        assert refused("UnsupportedOperationException", method, KeyId=key["KeyId"], **params) == ""
+
+
 def test_rotations_are_durable_with_all_their_material(durable):
     client = durable.client()
     key = client.create_key()["KeyMetadata"]
