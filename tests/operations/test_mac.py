@@ -91,3 +91,20 @@ def test_a_key_that_is_disabled_or_to_be_deleted_makes_no_mac(client, refused):
     client.schedule_key_deletion(KeyId=key["KeyId"])
     text = refused("KMSInvalidStateException", client.verify_mac, **call, Mac=b"m")
     assert text == f"{key['Arn']} is pending deletion."
+
+
+def test_grants_on_a_mac_key_are_for_macs(kept, kept_client, refused):
+    """AWS counts HMAC keys among the symmetric ones here."""
+    key = kept.key("HMAC_256", "GENERATE_VERIFY_MAC")
+    text = refused(
+        "ValidationException",
+        kept_client.create_grant,
+        KeyId=key["KeyId"],
+        GranteePrincipal="arn:aws:iam::000000000000:root",
+        Operations=["Encrypt"],
+    )
+    assert text == (
+        "Operations [Encrypt] are not supported when creating a grant for a symmetric KMS key with "
+        "key usage GENERATE_VERIFY_MAC. Valid operations are [CreateGrant, RetireGrant, "
+        "DescribeKey, GenerateMac, VerifyMac]"
+    )

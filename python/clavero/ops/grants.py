@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from clavero.iam import principals
 from clavero.iam.decision import Decision, NamedResource, decide_retirement
-from clavero.model import arn, errors
+from clavero.model import arn, errors, specs
 from clavero.ops import granttokens, states
 from clavero.ops.call import Call, Params, Response
 from clavero.ops.context import OpsContext, limit_of, timestamp
@@ -122,9 +122,7 @@ def _operations(given: Sequence[str], spec: str, usage: str) -> list[str]:
 
 
 def _kind(spec: str) -> str:
-    if spec == _SYMMETRIC:
-        return "a symmetric"
-    return "an HMAC" if spec.startswith("HMAC_") else "an asymmetric"
+    return "an asymmetric" if specs.has_public_key(spec) else "a symmetric"
 
 
 def _constraints(given: Mapping[str, Any], spec: str) -> dict[str, Any]:
