@@ -181,7 +181,16 @@ def test_inputs_that_are_no_batch(client, key, refused, given):
         client.decrypt_many(given)
 
 
-@pytest.mark.parametrize("count", [0, -1, 2**24 + 1, 10**30, 1.5, True, "3", None, [3]], ids=str)
+NESTED: list[object] = []
+for _ in range(2000):
+    NESTED = [NESTED]
+
+
+@pytest.mark.parametrize(
+    "count",
+    [0, -1, 2**24 + 1, 10**30, 10**5000, 1.5, True, "3", None, [3], NESTED],
+    ids=lambda count: type(count).__name__,
+)
 def test_a_number_of_keys_that_is_none(client, key, refused, count):
     text = refused(
         "ValidationException",

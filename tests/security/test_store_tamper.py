@@ -139,17 +139,45 @@ def test_a_token_that_is_none(prepared, edit, token):
         prepared.works(kms, "b")
 
 
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [("spec", "RSA_2048"), ("usage", "SIGN_VERIFY"), ("origin", "EXTERNAL")],
-)
-def test_what_a_key_is_for_changed(prepared, edit, column, value):
+def test_where_a_key_comes_from_changed(prepared, edit):
     with edit(prepared.folder) as database:
         database.execute(
-            f"UPDATE keys SET {column} = ? WHERE key_id = ?", (value, prepared.ids["a"])
+            "UPDATE keys SET origin = 'EXTERNAL' WHERE key_id = ?", (prepared.ids["a"],)
         )
     with KMS(prepared.folder) as kms:
         prepared.is_refused(kms, "a")
+        prepared.works(kms, "b")
+
+
+@pytest.mark.parametrize(
+    ("spec", "usage"),
+    [
+        ("RSA_2048", "ENCRYPT_DECRYPT"),
+        ("SYMMETRIC_DEFAULT", "SIGN_VERIFY"),
+        ("HMAC_256", "GENERATE_VERIFY_MAC"),
+        ("HMAC_256", "ENCRYPT_DECRYPT"),
+    ],
+)
+def test_what_a_key_is_for_changed(prepared, edit, spec, usage):
+    """Its material does not become another kind's: no MAC under an encryption key's bytes."""
+    key_id, blob = prepared.ids["a"], prepared.blobs["a"]
+    with edit(prepared.folder) as database:
+        database.execute(
+            "UPDATE keys SET spec = ?, usage = ? WHERE key_id = ?", (spec, usage, key_id)
+        )
+    with KMS(prepared.folder) as kms:
+        client = kms.client()
+        mac = {"KeyId": key_id, "Message": b"x", "MacAlgorithm": "HMAC_SHA_256"}
+        for method, params in (
+            (client.decrypt, {"CiphertextBlob": blob}),
+            (client.decrypt_many, {"CiphertextBlobs": [blob]}),
+            (client.encrypt, {"KeyId": key_id, "Plaintext": b"x"}),
+            (client.generate_data_key, {"KeyId": key_id, "KeySpec": "AES_256"}),
+            (client.generate_mac, mac),
+            (client.verify_mac, {**mac, "Mac": bytes(32)}),
+        ):
+            with pytest.raises(client.exceptions.ClientError):
+                method(**params)
         prepared.works(kms, "b")
 
 

@@ -91,7 +91,7 @@ def _structure_problems(shape: Shape, params: dict[Any, Any], path: str) -> Iter
     for name in params:
         if name not in shape.members:
             known = ", ".join(shape.members) or "none"
-            text = f"Unknown parameter {_short(name)!r}, must be one of: {known}"
+            text = f"Unknown parameter {shown(name)!r}, must be one of: {known}"
             yield "serialization", f"{text} (at '{path}')" if path else text
     prefix = f"{path}." if path else ""
     for name, member in shape.members.items():
@@ -234,8 +234,8 @@ def _token(value: object) -> str:
     return f"A value of type {type(value).__name__}"
 
 
-def _short(value: object) -> str:
-    """Text of a scalar, bounded."""
+def shown(value: object) -> str:
+    """Text of a scalar for a message, bounded; of anything else, its type."""
     if isinstance(value, str):
         return value if len(value) <= ECHO_LIMIT else value[:ECHO_LIMIT] + "..."
     if isinstance(value, int) and value.bit_length() > 256:
@@ -254,7 +254,7 @@ def _echo(value: Any) -> str:
         return "null"
     if isinstance(value, dict):
         pairs = (f"{_echo(k)}={_echo(v)}" for k, v in islice(value.items(), ECHO_LIMIT))
-        return _short("{" + ", ".join(pairs) + "}")
+        return shown("{" + ", ".join(pairs) + "}")
     if isinstance(value, list):
-        return _short("[" + ", ".join(_echo(item) for item in islice(value, ECHO_LIMIT)) + "]")
-    return _short(value)
+        return shown("[" + ", ".join(_echo(item) for item in islice(value, ECHO_LIMIT)) + "]")
+    return shown(value)

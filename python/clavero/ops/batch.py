@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from clavero.model import errors, specs
+from clavero.model.explain import shown
 from clavero.model.operations import OPERATIONS
 from clavero.ops import states
 from clavero.ops.call import Call, Response
@@ -78,7 +79,7 @@ def generate_data_keys(context: OpsContext, call: Call) -> Response:
     count = params["NumberOfKeys"]
     if type(count) is not int or not 1 <= count <= MAX_KEYS:
         raise errors.validation(
-            f"1 validation error detected: Value '{str(count)[:64]}' at 'numberOfKeys' failed to "
+            f"1 validation error detected: Value '{shown(count)}' at 'numberOfKeys' failed to "
             f"satisfy constraint: Member must be an integer between 1 and {MAX_KEYS}"
         )
     size = size_of(params)
