@@ -181,6 +181,36 @@ def test_a_policy_can_name_its_key(client, key, refused, arn):
     assert text == LOCKED
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("kms:PutKeyPolicy", True),
+        ("KMS:PUTKEYPOLICY", True),
+        ("*", True),
+        ("**", True),
+        ("kms:*", True),
+        ("kms:Put*Policy", True),
+        ("kms:?utKey*y", True),
+        ("*Policy", True),
+        ("kms:PutKeyPolicy*", True),
+        ("kms:PutKeyPolicy?", False),
+        ("kms:Put*z", False),
+        ("?", False),
+        ("", False),
+        ("kms:PutKeyPolic", False),
+        ("s3:*", False),
+        ("*e" * 10_000 + "*", False),  # in no time
+    ],
+    ids=lambda each: str(each)[:20],
+)
+def test_wildcards_of_actions(client, key, refused, pattern, found):
+    given = {"KeyId": key["KeyId"], "Policy": policy(statement(Action=pattern))}
+    if found:
+        client.put_key_policy(**given)
+    else:
+        assert refused("MalformedPolicyDocumentException", client.put_key_policy, **given) == LOCKED
+
+
 def test_a_condition_is_no_lockout(client, key):
     """Whether it holds is not known, and so it is taken to."""
     limited = statement(Condition={"StringEquals": {"kms:CallerAccount": ACCOUNT}})

@@ -201,10 +201,25 @@ def _covers(statement: Statement, element: str, value: str | None, *, fold: bool
 
 
 def _matches(pattern: str, value: str | None) -> bool:
+    """Whether the pattern takes in the value: `*` is any run of characters, `?` is any one.
+
+    In time that is the product of the lengths, whatever the pattern: a regular expression of many
+    wildcards would take for ever.
+    """
     if value is None:  # a key that has no ARN yet: only a pattern of any key can mean it
         return set(pattern) == {"*"} or pattern.endswith(":key/*")
-    parts = (
-        ".*" if each == "*" else "." if each == "?" else re.escape(each)
-        for each in re.sub(r"\*+", "*", pattern)
-    )
-    return re.fullmatch("".join(parts), value, re.DOTALL) is not None
+    at = read = 0
+    star, resume = -1, 0
+    while read < len(value):
+        if at < len(pattern) and pattern[at] == "*":
+            star, resume = at, read
+            at += 1
+        elif at < len(pattern) and pattern[at] in {"?", value[read]}:
+            at += 1
+            read += 1
+        elif star >= 0:  # the last star takes one character more
+            resume += 1
+            at, read = star + 1, resume
+        else:
+            return False
+    return not pattern[at:].strip("*")
