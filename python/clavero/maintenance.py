@@ -175,13 +175,18 @@ class Maintenance:
         Safe to break off at any point: the next rotation goes on with the tokens that are left.
         """
         with self._rotation_lock:
+            # What a rotation that was broken off has left comes first, or it could pile up.
+            dropped = self._finish_rotation(region)
             state = self._hsm.stage_domain_rotation(region, self._seconds())
             self._store_state(region, self._version(region) + 1, state)
             self._record("RotateDomainKey", region, "", self._clock.now())
-            old = [key_id for key_id, active, _ in self._hsm.domain_keys(region) if not active]
-            for domain_key_id in old:
-                self._rewrap(region, domain_key_id)
-            return self._retire(region, old)
+            return dropped + self._finish_rotation(region)
+
+    def _finish_rotation(self, region: str) -> int:
+        old = [key_id for key_id, active, _ in self._hsm.domain_keys(region) if not active]
+        for domain_key_id in old:
+            self._rewrap(region, domain_key_id)
+        return self._retire(region, old) if old else 0
 
     def _rewrap(self, region: str, domain_key_id: bytes) -> None:
         after = b""

@@ -360,6 +360,20 @@ def test_a_domain_key_that_a_token_needs_does_not_go(prepared, edit):
         prepared.works(kms, "a")
 
 
+def test_rotations_that_were_broken_off_do_not_pile_up(prepared, monkeypatch):
+    """As by a kill between the new domain key and the re-wrap, as often as a domain holds keys."""
+    with KMS(prepared.folder) as kms:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(kms._maintenance), "_finish_rotation", lambda *_: 0)
+            for _ in range(63):
+                kms.rotate_domain_keys("us-east-1")
+        assert len(kms._hsm.domain_keys("us-east-1")) == 64
+    with KMS(prepared.folder) as kms:
+        assert kms.rotate_domain_keys("us-east-1") == 64
+        for name in "abcd":
+            prepared.works(kms, name)
+
+
 # --- the root key --------------------------------------------------------------------------------
 
 
