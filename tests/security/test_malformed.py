@@ -15,7 +15,7 @@ from clavero import KMS
 from clavero.model.operations import OPERATIONS
 from clavero.model.shapes import Shape
 
-# Of an operation that is built; the others end at validation. All together they are more than 1,000.
+# Of an operation that is built; the others end at validation. All together they are over 1,000.
 EXAMPLES = 30
 EXAMPLES_UNBUILT = 15
 
