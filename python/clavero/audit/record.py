@@ -264,21 +264,14 @@ def _identity(principal: str, account: str) -> str:
 
 
 def _resources(arns: Sequence[str]) -> str:
-    return ",".join([_known_arns.get(arn) or _resource(arn) for arn in arns])
-
-
-_known_arns: dict[str, str] = {}
+    return ",".join([_resource(arn) for arn in arns])
 
 
 def _resource(arn: str) -> str:
-    parts = arn.split(":", 5)
-    account = parts[4] if len(parts) == 6 else ""
-    kind = "AWS::KMS::Alias" if len(parts) == 6 and parts[5][:6] == "alias/" else "AWS::KMS::Key"
-    made = f'{{"accountId":{_string(account)},"type":"{kind}","ARN":{_string(arn)}}}'
-    if len(_known_arns) >= MAX_FRAGMENTS:
-        _known_arns.clear()
-    _known_arns[arn] = made
-    return made
+    # Not remembered: with many keys in use, looking them up costs more than making the text.
+    _, _, _, _, account, name = arn.split(":", 5) if arn.count(":") > 4 else ("",) * 6
+    kind = "AWS::KMS::Alias" if name[:6] == "alias/" else "AWS::KMS::Key"
+    return f'{{"accountId":{_quote(account)},"type":"{kind}","ARN":{_string(arn)}}}'
 
 
 def _members(source: Mapping[str, object], allowed: _Filter) -> str:

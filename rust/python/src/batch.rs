@@ -46,8 +46,8 @@ impl Hsm {
         let handle = KeyHandle::from_raw(handle);
         py.detach(|| {
             let mut blobs = None;
-            let plaintext = Memory::filled(count * size, |plaintext| {
-                blobs = Some(Memory::filled(count * blob_len(size), |out| {
+            let plaintext = Memory::filled(count * size, true, |plaintext| {
+                blobs = Some(Memory::filled(count * blob_len(size), false, |out| {
                     self.inner.generate_data_keys(handle, &context, size, plaintext, out, threads).map_err(to_python)
                 })?);
                 Ok::<(), PyErr>(())
@@ -74,7 +74,7 @@ impl Hsm {
         py.detach(|| {
             let lengths = plaintexts.iter().map(|plaintext| blob_len(plaintext.len()));
             let offsets = offsets(lengths.clone())?;
-            let blobs = Memory::filled(lengths.sum(), |out| {
+            let blobs = Memory::filled(lengths.sum(), false, |out| {
                 self.inner
                     .encrypt_many(handle, &context, &plaintexts, out, threads)
                     .map_err(|error| Python::attach(|py| batch_to_python(py, error)))
@@ -108,7 +108,7 @@ impl Hsm {
             let lengths = jobs.iter().map(|(_, blob)| blob.plaintext_len());
             let offsets = offsets(lengths.clone())?;
             let plaintexts =
-                Memory::filled(lengths.sum(), |out| self.inner.decrypt_many(&context, &jobs, out, threads).map_err(fail))?;
+                Memory::filled(lengths.sum(), true, |out| self.inner.decrypt_many(&context, &jobs, out, threads).map_err(fail))?;
             Ok((NativeBuffer { memory: plaintexts }, offsets))
         })
     }
@@ -131,7 +131,7 @@ impl Hsm {
 
 fn offsets(lengths: impl Iterator<Item = usize> + Clone) -> PyResult<NativeBuffer> {
     let count = lengths.clone().count() + 1;
-    let memory = Memory::filled(count * 8, |out| {
+    let memory = Memory::filled(count * 8, false, |out| {
         let mut end = 0u64;
         let mut slots = out.chunks_exact_mut(8);
         for length in std::iter::once(0).chain(lengths) {

@@ -1,6 +1,7 @@
 //! Memory that Rust owns and Python sees through the buffer protocol; wiped on request and when it is dropped.
 #![allow(unsafe_code)] // the buffer protocol hands out raw pointers
 
+use std::alloc::Layout;
 use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use pyo3::prelude::*;
 
 use crate::errors::out_of_memory;
 
-/// Bytes on the heap that stay where they are, wiped when the last owner goes.
+/// Bytes on the heap that stay where they are; secret ones are wiped when the last owner goes.
 pub(crate) struct Memory {
     start: NonNull<u8>,
     len: usize,
+    layout: Layout,
+    secret: bool,
     wiped: AtomicBool,
 }
 
@@ -26,14 +29,19 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// Zeroed memory of `len` bytes, filled by `fill` before anyone else can see it.
-    pub(crate) fn filled<E: From<PyErr>>(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Arc<Memory>, E> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| out_of_memory(len))?;
-        bytes.resize(len, 0);
-        let boxed: Box<[u8]> = bytes.into_boxed_slice();
-        let start = NonNull::from(Box::leak(boxed)).cast::<u8>();
-        let memory = Memory { start, len, wiped: AtomicBool::new(false) };
-        // SAFETY: freshly allocated, `len` bytes, and nobody else has the pointer yet.
+    ///
+    /// The zeros are the kernel's where the memory is large: its pages come to be where they are first written, on the threads
+    /// that fill them.
+    pub(crate) fn filled<E: From<PyErr>>(
+        len: usize,
+        secret: bool,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Arc<Memory>, E> {
+        let layout = Layout::array::<u8>(len.max(1)).map_err(|_| out_of_memory(len))?;
+        // SAFETY: the layout has a size of at least one byte.
+        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).ok_or_else(|| out_of_memory(len))?;
+        let memory = Memory { start, len, layout, secret, wiped: AtomicBool::new(false) }; // freed also when `fill` fails
+        // SAFETY: freshly allocated, at least `len` bytes, and nobody else has the pointer yet.
         fill(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) })?;
         Ok(Arc::new(memory))
     }
@@ -60,9 +68,11 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.wipe();
-        // SAFETY: start and len came from Box::leak of exactly this slice.
-        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(self.start.as_ptr(), self.len)) });
+        if self.secret && !self.is_wiped() {
+            self.wipe();
+        }
+        // SAFETY: allocated in `filled` with this layout.
+        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
     }
 }
 
