@@ -411,4 +411,4 @@ def explore(examples: int, steps: int) -> type:
 
 
 TestKms = explore(examples=25, steps=40)
-TestKmsLonger = pytest.mark.slow(explore(examples=300, steps=100))
+TestKmsLonger = pytest.mark.slow(explore(examples=80, steps=80))
