@@ -16,6 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, mlkem, padding, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -42,6 +43,26 @@ def write(path: Path, *fields: bytes) -> None:
 
 def oaep(digest: hashes.HashAlgorithm) -> padding.OAEP:
     return padding.OAEP(mgf=padding.MGF1(digest), algorithm=digest, label=None)
+
+
+def ctr_drbg(seed: bytes, calls: int) -> bytes:
+    """64 bytes of CTR_DRBG with AES-256 and no derivation function (SP 800-90A, 10.2.1)."""
+
+    def encrypt(key: bytes, block: int) -> bytes:
+        cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 (a block cipher)
+        return cipher.update(block.to_bytes(16, "big"))
+
+    def update(key: bytes, v: int, data: bytes) -> tuple[bytes, int]:
+        blocks = b"".join(encrypt(key, v + 1 + i) for i in range(3))
+        mixed = bytes(a ^ b for a, b in zip(blocks, data, strict=True))
+        return mixed[:32], int.from_bytes(mixed[32:], "big")
+
+    key, v = update(bytes(32), 0, seed)
+    out = b""
+    for _ in range(calls):
+        out = b"".join(encrypt(key, v + 1 + i) for i in range(4))
+        key, v = update(key, v + 4, bytes(48))
+    return out
 
 
 def main(folder: Path) -> None:
@@ -94,4 +115,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.write(f"CTR_DRBG, second call: {ctr_drbg(bytes(range(48)), 2).hex()}\n")
     main(Path(sys.argv[1]))

@@ -36,6 +36,11 @@ impl Drbg {
     pub(crate) fn seeded() -> Result<Drbg> {
         let mut seed = Zeroizing::new([0; 48]);
         fill_random(&mut seed[..])?;
+        Drbg::from_seed(&seed)
+    }
+
+    /// A generator whose output is known to who knows the seed: for [`seeded`](Self::seeded) and the self-test.
+    pub(crate) fn from_seed(seed: &[u8; 48]) -> Result<Drbg> {
         // SAFETY: the seed has CTR_DRBG_ENTROPY_LEN bytes; there is no personalization string.
         let state = unsafe { CTR_DRBG_new(seed.as_ptr(), std::ptr::null(), 0) };
         NonNull::new(state).map(|state| Drbg { state }).ok_or(Error::Internal("the DRBG"))
