@@ -23,6 +23,7 @@ from clavero.ops.lastusage import UsageLog
 from clavero.service import Service
 from clavero.store import domains, meta, versions
 from clavero.store.engine import Store, open_store
+from clavero.store.folder import DATABASE, prepare_folder
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
@@ -72,9 +73,24 @@ class KMS:
             unseal = unseal or _native.Unseal.ephemeral()
         else:
             unseal = unseal or _native.Unseal.key_file(self.path / KEY_FILE)
-        store = open_store(self.path)
+        fresh = None
+        if self.path is not None and _is_new(self.path):
+            # The root key before the store: a provider that cannot give one leaves no empty store
+            # behind, which another provider would then seal.
+            prepare_folder(self.path)
+            fresh = _native.Hsm.open(
+                unseal,
+                create=True,
+                allow_insecure_memory=allow_insecure_memory,
+            )
         try:
-            self._hsm = _open_hsm(store, unseal, allow_insecure_memory)
+            store = open_store(self.path)
+        except BaseException:
+            if fresh is not None:
+                fresh.seal()
+            raise
+        try:
+            self._hsm = _open_hsm(store, unseal, allow_insecure_memory, fresh)
             self._sink: Sink = (
                 MemorySink(new_id)
                 if self.path is None
@@ -258,10 +274,18 @@ class KMS:
         return f"<KMS {'in memory' if self.path is None else self.path}>"
 
 
-def _open_hsm(store: Store, unseal: _native.Unseal, allow_insecure_memory: bool) -> _native.Hsm:
+def _open_hsm(
+    store: Store,
+    unseal: _native.Unseal,
+    allow_insecure_memory: bool,
+    fresh: _native.Hsm | None,
+) -> _native.Hsm:
+    """The HSM of the store: `fresh`, which was opened before there was one, or another."""
     with store.read() as tx:
         rows = domains.load_all(tx)
-    hsm = _native.Hsm.open(unseal, create=not rows, allow_insecure_memory=allow_insecure_memory)
+    hsm = fresh or _native.Hsm.open(
+        unseal, create=not rows, allow_insecure_memory=allow_insecure_memory
+    )
     try:
         for row in rows:
             version = hsm.load_domain(row.region, row.state)
@@ -293,6 +317,13 @@ def _start_tracking(store: Store, now: float) -> None:
     if since is None:
         with store.write() as tx:
             meta.put(tx, meta.USAGE_SINCE, repr(now))
+
+
+def _is_new(folder: Path) -> bool:
+    try:
+        return not (folder / DATABASE).exists()
+    except OSError:
+        return False  # `open_store` says what is wrong with the folder
 
 
 def _checked_region(region: str) -> str:

@@ -163,6 +163,14 @@ def test_a_failed_first_opening_leaves_a_folder_that_can_be_opened(folder, tmp_p
     assert use(folder, None, use(folder, None)) == b"data"
 
 
+def test_a_failed_first_opening_leaves_no_store(folder, tmp_path):
+    """What another provider would then seal, unasked: a store meant for a passphrase stays that."""
+    with pytest.raises(UnsealError):
+        KMS(folder, unseal=Unseal.passphrase("short", tmp_path / "root.salt"))
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "root.salt").exists()
+
+
 def test_descriptions_say_no_secret(tmp_path, monkeypatch):
     monkeypatch.setenv("ROOT", KEY.hex())
     for unseal in (
