@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from clavero.batches import BinaryBatch, DataKeyBatch
+from clavero.client_errors import ClientExceptions, exceptions
 from clavero.model.errors import KMSError
 from clavero.model.operations import BY_METHOD, Operation
 from clavero.model.params import client_values, parameter_report
@@ -12,8 +14,6 @@ from clavero.ops.batch import DECRYPT_MANY, ENCRYPT_MANY, GENERATE_DATA_KEYS, Ba
 from clavero.ops.call import Call, CallOperation, NotAsked, Response
 
 if TYPE_CHECKING:
-    from clavero.batches import BinaryBatch, DataKeyBatch
-    from clavero.client_errors import ClientExceptions
     from clavero.iam.decision import Principal
     from clavero.ops.directory import Scope
     from clavero.service import Service
@@ -58,6 +58,9 @@ class Client:
         self._principal = principal
         self._scope = scope
         self.meta: Final = ClientMeta(scope.region)
+        # Now, not at the first error: a call must import nothing. Were another thread to fork
+        # meanwhile, the child would wait for ever for an import that nobody there finishes.
+        exceptions()
 
     def __repr__(self) -> str:
         return f"<Client of {self._principal.arn} in {self._scope.region}>"
@@ -65,8 +68,6 @@ class Client:
     @property
     def exceptions(self) -> ClientExceptions:
         """The exception classes: `client.exceptions.NotFoundException`, ..., `.ClientError`."""
-        from clavero.client_errors import exceptions
-
         return exceptions()
 
     def can_paginate(self, operation_name: str) -> bool:
@@ -104,8 +105,6 @@ class Client:
         One authorised call with one audit record. NumberOfKeys is at most 2^24. Each blob also
         opens alone with `decrypt`, under the same context.
         """
-        from clavero.batches import DataKeyBatch
-
         answer = self._ask(GENERATE_DATA_KEYS, params)
         return DataKeyBatch(
             answer["Plaintexts"],
@@ -121,8 +120,6 @@ class Client:
         Takes EncryptionContext, GrantTokens, EncryptionAlgorithm and DryRun as `encrypt` does. The
         first plaintext that cannot be encrypted fails the call, and the error says which.
         """
-        from clavero.batches import BinaryBatch
-
         answer = self._ask(ENCRYPT_MANY, {"KeyId": KeyId, "Plaintexts": Plaintexts, **params})
         return BinaryBatch(answer["Values"], answer["Offsets"], key_id=answer["KeyId"])
 
@@ -132,8 +129,6 @@ class Client:
         Takes the same kinds of input as `encrypt_many`. The first blob that does not open fails
         the call, and the error says which. The plaintexts can be wiped.
         """
-        from clavero.batches import BinaryBatch
-
         answer = self._ask(DECRYPT_MANY, {"CiphertextBlobs": CiphertextBlobs, **params})
         return BinaryBatch(answer["Values"], answer["Offsets"])
 

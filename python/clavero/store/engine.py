@@ -30,6 +30,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from . import schema
 from .errors import StoreClosed, StoreError, StoreForked
 from .folder import DATABASE, Found, inspect, prepare_file, prepare_folder
+from .forkgate import GATE
 from .lock import FolderLock
 
 BUSY_SECONDS = 10.0  # how long to wait for a tool outside that reads or backs up the database
@@ -222,8 +223,10 @@ class Store:
                 raise StoreClosed("The store is closed: open it again.")
             self._active += 1
         inside.transaction = True
+        GATE.enter()
 
     def _leave(self) -> None:
+        GATE.leave()
         self._inside.transaction = False
         with self._state:
             self._active -= 1
@@ -249,8 +252,9 @@ def _release(
 ) -> None:
     if os.getpid() != pid:
         return
-    readers.dispose()
-    writers.dispose()  # the last connection to close empties the write-ahead log
+    with GATE.inside():
+        readers.dispose()
+        writers.dispose()  # the last connection to close empties the write-ahead log
     if lock is not None:
         lock.release()
 
@@ -263,11 +267,13 @@ def open_store(path: Path | None) -> Store:
     database is as it was.
     """
     if path is None:
-        return _open_memory()
+        with GATE.inside():
+            return _open_memory()
     folder = prepare_folder(Path(path))
     lock = FolderLock(folder)
     try:
-        return _open_folder(folder, lock)
+        with GATE.inside():
+            return _open_folder(folder, lock)
     except BaseException:
         lock.release()
         raise
