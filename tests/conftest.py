@@ -36,6 +36,7 @@ ANYWHERE = {
     "AccessDeniedException",
     "SerializationException",
     "ServiceUnavailableException",
+    "ThrottlingException",
     "UnsupportedOperationException",
     "ValidationException",
 }
@@ -122,8 +123,10 @@ def check_error(client: Client, operation: str, error: Any) -> None:
     assert type(error) is client.exceptions.from_code(code)
     assert response["ResponseMetadata"]["HTTPStatusCode"] == HTTP_STATUS[code]
     assert len(response["ResponseMetadata"]["RequestId"]) == 36
+    # boto3 adds how often it tried, where another attempt might have had better luck
+    tried = " (reached max retries: 0)" * response["ResponseMetadata"].get("MaxAttemptsReached", 0)
     assert str(error) == (
-        f"An error occurred ({code}) when calling the {operation} operation: {message}"
+        f"An error occurred ({code}) when calling the {operation} operation{tried}: {message}"
     )
 
 

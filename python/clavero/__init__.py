@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clavero.clock import SystemClock as SystemClock
     from clavero.kms import KMS as KMS
     from clavero.model.quotas import Quotas as Quotas
+    from clavero.model.requestquotas import RequestQuotas as RequestQuotas
     from clavero.store.errors import StoreError as StoreError
     from clavero.store.errors import StoreLocked as StoreLocked
 
@@ -43,6 +44,7 @@ _HOMES: Final = {
     "KMS": "clavero.kms",
     "ManualClock": "clavero.clock",
     "Quotas": "clavero.model.quotas",
+    "RequestQuotas": "clavero.model.requestquotas",
     "StoreError": "clavero.store.errors",
     "StoreLocked": "clavero.store.errors",
     "SystemClock": "clavero.clock",

@@ -17,9 +17,11 @@ from clavero.keystores.native import NativeKeyStore, new_id
 from clavero.maintenance import Maintenance, Watch
 from clavero.model import arn
 from clavero.model.quotas import Quotas
+from clavero.model.requestquotas import RequestQuotas
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Directory
 from clavero.ops.lastusage import UsageLog
+from clavero.ops.throttle import Throttle
 from clavero.service import Service
 from clavero.store import domains, meta, versions
 from clavero.store.engine import Store, open_store
@@ -43,8 +45,9 @@ class KMS:
     `path` is a folder of this KMS alone. `unseal` says where its root key comes from; by default a
     key file in the folder, made at the first opening. `account` (12 digits) and `region` are what
     clients get that name none. `clock` is read for everything that has to do with time, and
-    `quotas` (clavero.Quotas) are AWS's by default. Where memory cannot be protected, opening fails
-    unless `allow_insecure_memory`.
+    `quotas` (clavero.Quotas) are AWS's by default. Request rates have no limit unless
+    `request_quotas` (clavero.RequestQuotas) says which: `RequestQuotas()` are AWS's. Where memory
+    cannot be protected, opening fails unless `allow_insecure_memory`.
 
     Raises StoreError (StoreLocked where another process has the folder) and HsmError
     (WrongRootKey, UnsealError, InsecureMemory, ...), each with a sentence that says what to do; a
@@ -60,6 +63,7 @@ class KMS:
         region: str = DEFAULT_REGION,
         clock: Clock | None = None,
         quotas: Quotas | None = None,
+        request_quotas: RequestQuotas | None = None,
         allow_insecure_memory: bool = False,
     ) -> None:
         if not arn.is_account(account):
@@ -68,6 +72,7 @@ class KMS:
         self._region = _checked_region(region)
         self._clock = clock or SystemClock()
         self._quotas = quotas or Quotas()
+        self._throttle = None if request_quotas is None else Throttle(request_quotas)
         self.path: Final = None if path is None else Path(path)
         if self.path is None:
             unseal = unseal or _native.Unseal.ephemeral()
@@ -127,7 +132,9 @@ class KMS:
             quotas=self._quotas,
             usage=self._usage,
         )
-        self._service = Service(context, self._sink, self._clock, self._maintenance.run_due)
+        self._service = Service(
+            context, self._sink, self._clock, self._maintenance.run_due, self._throttle
+        )
         self._watch = None if self.path is None else Watch(self._clock, self._maintenance.run_due)
         self._closed = False
 

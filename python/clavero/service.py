@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from clavero.audit.record import AuditRecord
@@ -24,10 +24,16 @@ from clavero.ops.context import OpsContext
 from clavero.ops.directory import ForeignResource
 from clavero.ops.lastusage import TRACKED, Note
 from clavero.ops.registry import Handler, Need
+from clavero.ops.throttle import Throttle
 from clavero.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
 _TRACKED: Final = TRACKED.get
+
+
+class _Handlers(dict[str, Handler]):
+    def __missing__(self, operation: str) -> NoReturn:
+        raise errors.operation_not_built(operation)
 
 
 class Service:
@@ -42,6 +48,7 @@ class Service:
         sink: Sink,
         clock: Clock,
         run_due: Callable[[float], float],
+        throttle: Throttle | None = None,
     ) -> None:
         self._context = context
         self._sink = sink
@@ -50,8 +57,9 @@ class Service:
         self._new_id = context.new_id
         self._run_due = run_due
         self._due = 0.0
+        self._admit = None if throttle is None else throttle.admit
         self._used = context.usage.pending
-        self._handlers: Mapping[str, Handler] = registry.built()
+        self._handlers = _Handlers(registry.built())
         self._unavailable: str | None = None
         _services.add(self)
 
@@ -67,10 +75,10 @@ class Service:
                 self._due = self._run_due(now)
             if not operation.is_exact(call.params):
                 self._validate(call)
-            handler = self._handlers.get(operation.name)
-            if handler is None:
-                raise errors.operation_not_built(operation.name)
+            handler = self._handlers[operation.name]
             self._resolve(handler, call)
+            if self._admit is not None:  # the class of some depends on the key's spec
+                self._admit(call)
             self._authorise(handler, call)
             if handler.states is not None:
                 for key in call.keys:

@@ -55,7 +55,13 @@ def test_the_project_in_docs_testing_passes(
         assert named is not None, block
         names.append(named[1])
         (tmp_path / named[1]).write_text(block)
-    assert names == ["conftest.py", "orders.py", "test_given.py", "test_its_own.py"]
+    assert names == [
+        "conftest.py",
+        "orders.py",
+        "test_given.py",
+        "test_its_own.py",
+        "test_throttled.py",
+    ]
     # The imports are what a reader copies: fixtures are used by their names
     fixtures = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert sorted(fixtures) == sorted(clavero.testing.__all__)
@@ -65,4 +71,4 @@ def test_the_project_in_docs_testing_passes(
     )  # fmt: skip
     told = done.communicate(timeout=100)[0].decode()
     assert done.returncode == 0, told
-    assert "6 passed" in told
+    assert "7 passed" in told

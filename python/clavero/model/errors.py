@@ -110,6 +110,14 @@ def dry_run() -> KMSError:
     )
 
 
+def throttled() -> KMSError:
+    """[P: AWS KMS Developer Guide, "Throttling AWS KMS requests"]"""
+    return KMSError(
+        "ThrottlingException",
+        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+    )
+
+
 def operation_not_built(operation: str) -> KMSError:
     """[O]"""
     return KMSError(

@@ -30,14 +30,16 @@ class BatchOperation:
     """A batch of an operation of the model.
 
     Its parameters are the single operation's, validated as those are, but for `many`, the member
-    that there are many of; `stand_in` is a legal value of the single operation's member.
+    that there are many of. `single` names that operation, and `stand_in` is a legal value of its
+    member.
     """
 
-    __slots__ = ("_single", "_stand_in", "many", "name")
+    __slots__ = ("_single", "_stand_in", "many", "name", "single")
 
     def __init__(self, name: str, single: str, many: str, stand_in: dict[str, object]) -> None:
         self.name: Final = name
         self.many: Final = many
+        self.single: Final = single
         self._single = OPERATIONS[single]
         self._stand_in = stand_in
 
