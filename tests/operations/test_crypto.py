@@ -224,15 +224,6 @@ def test_members_whose_feature_is_not_built_are_refused_never_ignored(client, ke
         (client.decrypt, {"CiphertextBlob": blob, "Recipient": RECIPIENT}),
         (client.generate_random, {"NumberOfBytes": 8, "Recipient": RECIPIENT}),
         (client.generate_random, {"NumberOfBytes": 8, "CustomKeyStoreId": "cks-1"}),
-        (client.decrypt, {"CiphertextBlob": blob, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}),
-        (
-            client.re_encrypt,
-            {
-                "CiphertextBlob": blob,
-                "DestinationKeyId": key["KeyId"],
-                "DryRunModifiers": ["IGNORE_CIPHERTEXT"],
-            },
-        ),
     ):
         text = refused("UnsupportedOperationException", method, **params)
         assert "is not supported by this release of Clavero" in text

@@ -66,3 +66,44 @@ def test_what_would_have_failed_fails_as_it_would_have(deployment, client, key, 
     client.disable_key(KeyId=key["KeyId"])
     for method, params in calls(client, key["KeyId"], blob):
         refused("DisabledException", method, **params, DryRun=True)
+
+
+IGNORING = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+
+
+def test_the_permission_alone_is_tried_without_a_ciphertext(deployment, client, key, refused):
+    decrypt = {"KeyId": key["Arn"], **IGNORING}
+    assert refused("DryRunOperationException", client.decrypt, **decrypt) == SUCCEEDED
+    parameters = deployment.records()[-1]["requestParameters"]
+    assert parameters["dryRunModifiers"] == ["IGNORE_CIPHERTEXT"]
+    # A ciphertext that is none does not matter
+    refused("DryRunOperationException", client.decrypt, CiphertextBlob=b"none", **decrypt)
+    move = {"SourceKeyId": key["KeyId"], "DestinationKeyId": key["KeyId"], **IGNORING}
+    assert refused("DryRunOperationException", client.re_encrypt, **move) == SUCCEEDED
+
+
+def test_a_dry_run_of_the_permission_needs_a_key_and_the_permission(
+    deployment, client, key, blob, refused
+):
+    text = "KeyId must not be null"
+    assert refused("ValidationException", client.decrypt, **IGNORING) == text
+    assert refused("ValidationException", client.decrypt, CiphertextBlob=blob, **IGNORING) == text
+    move = {"DestinationKeyId": key["KeyId"], **IGNORING}
+    assert refused("ValidationException", client.re_encrypt, **move) == f"Source{text}"
+    stranger = deployment.client(principal="arn:aws:iam::000000000000:user/alice")
+    refused("AccessDeniedException", stranger.decrypt, KeyId=key["Arn"], **IGNORING)
+    refused("AccessDeniedException", stranger.re_encrypt, SourceKeyId=key["Arn"], **move)
+    signing = client.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    refused("InvalidKeyUsageException", client.decrypt, KeyId=signing["Arn"], **IGNORING)
+    client.disable_key(KeyId=key["KeyId"])
+    refused("DisabledException", client.decrypt, KeyId=key["Arn"], **IGNORING)
+
+
+def test_modifiers_are_of_dry_runs_only(client, key, blob, refused):
+    modifiers = {"DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    context = {"EncryptionContext": {"a": "b"}}
+    answer = client.decrypt(CiphertextBlob=blob, **context, **modifiers)
+    assert answer["Plaintext"] == b"x"
+    text = refused("ValidationException", client.decrypt, KeyId=key["KeyId"], **modifiers)
+    assert "'ciphertextBlob'" in text
+    refused("ValidationException", client.decrypt, KeyId=key["KeyId"], DryRun=True)

@@ -73,7 +73,8 @@ def _opening_key(context: OpsContext, call: Call, prefix: str = "") -> Key:
     wanted = call.params.get(f"{prefix}KeyId")
     if wanted is not None:
         return context.directory.resolve(call.scope, wanted)
-    if call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC) != SYMMETRIC:
+    algorithm = call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC)
+    if algorithm != SYMMETRIC or _ignores_ciphertext(call):
         raise errors.opening_key_required(f"{prefix}KeyId")
     return _version(context, call, f"{prefix}EncryptionContext").key
 
@@ -99,14 +100,17 @@ def _version(
 def _refuse_unbuilt(call: Call) -> None:
     if "Recipient" in call.params:
         raise not_built("Recipient (attestation of Nitro enclaves)")
-    if "DryRunModifiers" in call.params:
-        raise not_built("DryRunModifiers")
+
+
+def _ignores_ciphertext(call: Call) -> bool:
+    """Whether this dry run is about the permission only, for which no ciphertext is needed."""
+    params = call.params
+    return "IGNORE_CIPHERTEXT" in params.get("DryRunModifiers", ()) and bool(params.get("DryRun"))
 
 
 def _check_ciphertext(call: Call) -> None:
     _refuse_unbuilt(call)
-    # The model lets it be absent, for dry runs with a modifier that ignores it.
-    if "CiphertextBlob" not in call.params:
+    if "CiphertextBlob" not in call.params and not _ignores_ciphertext(call):
         raise errors.member_required("ciphertextBlob")
 
 
@@ -126,6 +130,8 @@ def decrypt(context: OpsContext, call: Call) -> Response:
     key = call.keys[0]
     params = call.params
     algorithm = _opening_algorithm(call, key)
+    if _ignores_ciphertext(call):
+        raise errors.dry_run()
     if algorithm != SYMMETRIC:
         plaintext = context.keystore.rsa_decrypt(
             key.current, algorithm, as_bytes(params["CiphertextBlob"])
@@ -178,6 +184,8 @@ def re_encrypt(context: OpsContext, call: Call) -> Response:
     params = call.params
     opening = _opening_algorithm(call, source, "Source")
     sealing = _sealing_algorithm(call, destination, "Destination")
+    if _ignores_ciphertext(call):
+        raise errors.dry_run()
     blob = as_bytes(params["CiphertextBlob"])
     old_context = params.get("SourceEncryptionContext")
     new_context = params.get("DestinationEncryptionContext")
