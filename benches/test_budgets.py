@@ -20,7 +20,7 @@ from moto.kms.models import kms_backends
 import clavero
 
 CALLS = 20_000
-BATCH = 200_000
+BATCHES = (200_000, 1_000_000)
 CONTEXT = {"purpose": "bench", "table": "records"}
 
 
@@ -89,14 +89,15 @@ def _pyca_loop(count: int) -> None:
         wrap(nonce, os.urandom(32), aad)
 
 
-def test_batch_against_pyca_and_two_cores(kms: clavero.KMS, ledger: Ledger) -> None:
+@pytest.mark.parametrize("count", BATCHES)
+def test_batch_against_pyca_and_two_cores(kms: clavero.KMS, ledger: Ledger, count: int) -> None:
     """A batch of data keys beside the same work in a loop over pyca, and on two cores."""
     client = kms.client()
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
 
     def batch() -> None:
         client.generate_data_keys(
-            KeyId=key_id, NumberOfKeys=BATCH, KeySpec="AES_256", EncryptionContext=CONTEXT
+            KeyId=key_id, NumberOfKeys=count, KeySpec="AES_256", EncryptionContext=CONTEXT
         )
 
     def one() -> None:
@@ -105,14 +106,13 @@ def test_batch_against_pyca_and_two_cores(kms: clavero.KMS, ledger: Ledger) -> N
 
     def pyca() -> None:
         with one_core():
-            _pyca_loop(BATCH // 10)
+            _pyca_loop(20_000)
 
     single, double, loop = interleaved(one, batch, pyca)
-    ledger.ratio(
-        "batch data keys / pyca loop, one core", BATCH / single, BATCH / 10 / loop, 5, "keys"
-    )
+    what = f"batch of {count:,} data keys"
+    ledger.ratio(f"{what} / pyca loop, one core", count / single, 20_000 / loop, 5, "keys")
     if len(os.sched_getaffinity(0)) > 1:
-        ledger.ratio("batch on two cores / one core", BATCH / double, BATCH / single, 1.7, "keys")
+        ledger.ratio(f"{what} on two cores / one core", count / double, count / single, 1.7, "keys")
 
 
 def test_flat_and_quick_to_start(tmp_path: Path, ledger: Ledger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -291,3 +292,22 @@ def test_batches_run_beside_other_threads(client, key):
     for thread in threads:
         thread.join()
     assert done == [20_000] * 3
+
+
+def test_pages_of_a_large_batch_are_wiped_before_the_next_one_gets_them(client, key):
+    def make():
+        return client.generate_data_keys(KeyId=key["KeyId"], NumberOfKeys=50_000, NumberOfBytes=32)
+
+    batch = make()
+    kept = batch.plaintext.tobytes()
+    address, size = batch.plaintext.ctypes.data, batch.plaintext.nbytes
+    del batch
+    with Path("/proc/self/mem").open("rb") as memory:  # what is not mapped would be an error
+        memory.seek(address)
+        assert memory.read(size) == bytes(size)
+    again = make()
+    assert again.plaintext.ctypes.data == address
+    rows = {kept[at : at + 32] for at in range(0, size, 32)}
+    rows |= {plaintext for plaintext, _ in again}
+    assert len(rows) == 100_000
+    assert client.decrypt_many(again.ciphertext).array().tobytes() == again.plaintext.tobytes()

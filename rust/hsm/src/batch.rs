@@ -4,8 +4,7 @@
 //! batch, so no (key, IV) pair repeats.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::sync::{Mutex, PoisonError};
 
 use crate::blob::{Blob, MAX_PLAINTEXT_LEN, blob_len};
 use crate::context::EncryptionContext;
@@ -60,17 +59,23 @@ impl Hsm {
         }
         let result = (|| {
             let _running = self.enter_batch()?;
-            let per_thread = share(count, threads);
+            let threads = useful(threads, count);
             self.with_scratch(|scratch| {
                 let header = self.derive_batch(scratch, handle)?;
                 let cipher = scratch.context();
-                let chunks = plaintext.chunks_mut(per_thread * size).zip(out.chunks_mut(per_thread * blob_len(size)));
-                let jobs = chunks.enumerate().map(|(chunk, (plaintext, out))| {
-                    let mut sealer = Sealer::new(cipher, header, context, chunk * per_thread);
-                    let drbg = Drbg::seeded();
-                    move || sealer.generate(drbg?, size, plaintext, out)
+                let workers = (0..threads).map(|_| {
+                    let mut sealer = Sealer::new(cipher, header, context);
+                    let mut drbg = Drbg::seeded()?;
+                    Ok(move |(first, plaintext, out): (usize, &mut [u8], &mut [u8])| {
+                        sealer.generate(&mut drbg, first, size, plaintext, out)
+                    })
                 });
-                in_parallel(jobs)
+                let workers = workers.collect::<Result<Vec<_>>>()?;
+                let (mut plaintext, mut out) = (&mut *plaintext, &mut *out);
+                let portions = Portions { first: 0, count, threads }.map(move |(first, count)| {
+                    (first, split_off(&mut plaintext, count * size), split_off(&mut out, count * blob_len(size)))
+                });
+                in_parallel(workers, portions)
             })
         })();
         if result.is_err() {
@@ -99,19 +104,21 @@ impl Hsm {
             return Err(Error::Limit(format!("the output buffer must have {total} bytes, not {}", out.len())).into());
         }
         let _running = self.enter_batch()?;
-        let per_thread = share(plaintexts.len(), threads);
+        let (threads, count) = (useful(threads, plaintexts.len()), plaintexts.len());
         self.with_scratch(|scratch| {
             let header = self.derive_batch(scratch, handle)?;
             let cipher = scratch.context();
-            let mut rest = &mut *out;
-            let jobs = plaintexts.chunks(per_thread).enumerate().map(|(chunk, plaintexts)| {
-                let len = plaintexts.iter().map(|plaintext| blob_len(plaintext.len())).sum();
-                let (out, after) = std::mem::take(&mut rest).split_at_mut(len);
-                rest = after;
-                let mut sealer = Sealer::new(cipher, header, context, chunk * per_thread);
-                move || sealer.seal_each(plaintexts, out)
+            let workers = (0..threads).map(|_| {
+                let mut sealer = Sealer::new(cipher, header, context);
+                move |(first, plaintexts, out): (usize, &[&[u8]], &mut [u8])| sealer.seal_each(first, plaintexts, out)
             });
-            in_parallel(jobs)
+            let mut out = &mut *out;
+            let portions = Portions { first: 0, count, threads }.map(move |(first, count)| {
+                let plaintexts = &plaintexts[first..first + count];
+                let len = plaintexts.iter().map(|plaintext| blob_len(plaintext.len())).sum();
+                (first, plaintexts, split_off(&mut out, len))
+            });
+            in_parallel(workers.collect(), portions)
         })?;
         Ok(())
     }
@@ -132,16 +139,20 @@ impl Hsm {
         }
         let result = (|| {
             let _running = self.enter_batch()?;
-            let per_thread = share(blobs.len(), threads);
-            let mut rest = &mut *out;
-            let jobs = blobs.chunks(per_thread).enumerate().map(|(chunk, blobs)| {
-                let len = blobs.iter().map(|(_, blob)| blob.plaintext_len()).sum();
-                let (out, after) = std::mem::take(&mut rest).split_at_mut(len);
-                rest = after;
-                let context = context.duplicate();
-                move || self.open_each(context, blobs, out, chunk * per_thread)
+            let (threads, count) = (useful(threads, blobs.len()), blobs.len());
+            let workers = (0..threads).map(|_| {
+                let mut context = context.duplicate();
+                move |(first, blobs, out): (usize, &[(KeyHandle, Blob<'_>)], &mut [u8])| {
+                    self.open_each(&mut context, blobs, out, first)
+                }
             });
-            in_parallel(jobs)
+            let mut out = &mut *out;
+            let portions = Portions { first: 0, count, threads }.map(move |(first, count)| {
+                let blobs = &blobs[first..first + count];
+                let len = blobs.iter().map(|(_, blob)| blob.plaintext_len()).sum();
+                (first, blobs, split_off(&mut out, len))
+            });
+            in_parallel(workers.collect(), portions)
         })();
         if result.is_err() {
             out.fill(0);
@@ -160,7 +171,7 @@ impl Hsm {
 
     fn open_each(
         &self,
-        mut context: EncryptionContext,
+        context: &mut EncryptionContext,
         blobs: &[(KeyHandle, Blob<'_>)],
         out: &mut [u8],
         first: usize,
@@ -207,11 +218,12 @@ struct Sealer<'a> {
 }
 
 impl<'a> Sealer<'a> {
-    fn new(cipher: &'a Context, header: Header, context: &EncryptionContext, first: usize) -> Sealer<'a> {
-        Sealer { cipher, header, context: context.duplicate(), number: first as u64 }
+    fn new(cipher: &'a Context, header: Header, context: &EncryptionContext) -> Sealer<'a> {
+        Sealer { cipher, header, context: context.duplicate(), number: 0 }
     }
 
-    fn generate(&mut self, mut drbg: Drbg, size: usize, plaintext: &mut [u8], out: &mut [u8]) -> Result<()> {
+    fn generate(&mut self, drbg: &mut Drbg, first: usize, size: usize, plaintext: &mut [u8], out: &mut [u8]) -> Result<()> {
+        self.number = first as u64;
         let per_block = (RANDOM_BLOCK / size).max(1);
         let blocks = plaintext.chunks_mut(per_block * size).zip(out.chunks_mut(per_block * blob_len(size)));
         for (plaintext, out) in blocks {
@@ -223,7 +235,8 @@ impl<'a> Sealer<'a> {
         Ok(())
     }
 
-    fn seal_each(&mut self, plaintexts: &[&[u8]], out: &mut [u8]) -> Result<()> {
+    fn seal_each(&mut self, first: usize, plaintexts: &[&[u8]], out: &mut [u8]) -> Result<()> {
+        self.number = first as u64;
         let mut rest = out;
         for plaintext in plaintexts {
             let (blob, after) = std::mem::take(&mut rest).split_at_mut(blob_len(plaintext.len()));
@@ -254,68 +267,111 @@ fn check_count(count: usize) -> Result<()> {
     }
 }
 
-/// Messages a thread.
-fn share(count: usize, threads: NonZeroUsize) -> usize {
-    let threads = threads.get().min(count.div_ceil(MESSAGES_PER_THREAD)).max(1);
-    count.div_ceil(threads)
+/// As many threads as are worth their start.
+fn useful(threads: NonZeroUsize, count: usize) -> usize {
+    threads.get().min(count.div_ceil(MESSAGES_PER_THREAD)).max(1)
 }
 
-/// Runs the jobs side by side, the first on this thread; gives the first failure in the order of the jobs.
-fn in_parallel<J, E>(jobs: impl Iterator<Item = J>) -> std::result::Result<(), E>
+/// The messages of a batch in portions that threads fetch as they come to need them: first large ones, which share no pages, then smaller
+/// ones, so that a thread whose core is also someone else's does not keep the others waiting. Each is its first message and their number.
+struct Portions {
+    first: usize,
+    count: usize,
+    threads: usize,
+}
+
+impl Iterator for Portions {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let left = self.count - self.first;
+        let fair = if self.threads == 1 { left } else { left.div_ceil(2 * self.threads) };
+        let portion = (self.first, fair.max(MESSAGES_PER_THREAD).min(left));
+        self.first += portion.1;
+        (left > 0).then_some(portion)
+    }
+}
+
+fn split_off<'a>(rest: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+    let (front, after) = std::mem::take(rest).split_at_mut(len);
+    *rest = after;
+    front
+}
+
+/// Has the workers, each on a thread and the first on this one, take the portions in their order; gives the first failure in that order.
+/// Where the system gives no more threads, fewer do it.
+fn in_parallel<P, W, E>(workers: Vec<W>, portions: P) -> std::result::Result<(), E>
 where
-    J: FnOnce() -> std::result::Result<(), E> + Send,
+    P: Iterator + Send,
+    W: FnMut(P::Item) -> std::result::Result<(), E> + Send,
     E: From<Error> + Send,
 {
-    let mut jobs: Vec<J> = jobs.collect();
-    if jobs.len() == 1 {
-        return jobs.pop().map_or(Ok(()), |job| job());
-    }
-    std::thread::scope(|scope| {
-        let rest = jobs.split_off(1);
-        let running: Vec<_> = rest.into_iter().map(|job| Worker::start(scope, job)).collect();
-        let mut result = jobs.pop().map_or(Ok(()), |job| job());
-        for worker in running {
-            result = result.and(worker.finish());
+    let queue = Mutex::new(portions.enumerate());
+    let failure: Mutex<Option<(usize, E)>> = Mutex::new(None);
+    let fetch = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = |mut work: W| {
+        while let Some((number, portion)) = fetch() {
+            let Err(error) = work(portion) else { continue };
+            // All before it were taken before it, and are finished by those who took them; none after it needs to be.
+            for _ in queue.lock().unwrap_or_else(PoisonError::into_inner).by_ref() {}
+            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+            if failure.as_ref().is_none_or(|(first, _)| number < *first) {
+                *failure = Some((number, error));
+            }
         }
-        result
-    })
-}
-
-/// A job on a thread of its own, or, where the system gives no more threads, waiting for this one.
-enum Worker<'scope, J, E> {
-    Thread(ScopedJoinHandle<'scope, Outcome<E>>),
-    Here(Arc<Mutex<Option<J>>>),
-}
-
-type Outcome<E> = std::result::Result<(), E>;
-
-impl<'scope, J, E> Worker<'scope, J, E>
-where
-    J: FnOnce() -> Outcome<E> + Send + 'scope,
-    E: From<Error> + Send + 'scope,
-{
-    fn start(scope: &'scope Scope<'scope, '_>, job: J) -> Self {
-        let job = Arc::new(Mutex::new(Some(job)));
-        let theirs = Arc::clone(&job);
-        match std::thread::Builder::new().spawn_scoped(scope, move || run_once(&theirs)) {
-            Ok(thread) => Worker::Thread(thread),
-            Err(_) => Worker::Here(job),
-        }
-    }
-
-    fn finish(self) -> Outcome<E> {
-        match self {
-            Worker::Thread(thread) => thread.join().unwrap_or_else(|_| Err(Error::Internal("a batch thread").into())),
-            Worker::Here(job) => run_once(&job),
-        }
+    };
+    let panicked = std::thread::scope(|scope| {
+        let mut workers = workers.into_iter();
+        let own = workers.next();
+        let run = &run;
+        let started = workers.map_while(|work| std::thread::Builder::new().spawn_scoped(scope, move || run(work)).ok());
+        let started: Vec<_> = started.collect();
+        own.map(run);
+        started.into_iter().filter_map(|thread| thread.join().err()).count()
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some((_, error)) => Err(error),
+        None if panicked > 0 => Err(Error::Internal("a batch thread").into()),
+        None => Ok(()),
     }
 }
 
-fn run_once<J, E>(job: &Mutex<Option<J>>) -> Outcome<E>
-where
-    J: FnOnce() -> Outcome<E>,
-    E: From<Error>,
-{
-    let taken = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-    taken.map_or_else(|| Err(Error::Internal("a batch thread").into()), |job| job())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_are_every_message_once_and_become_smaller() {
+        for (count, threads) in [(1, 1), (2048, 1), (5000, 1), (1, 2), (2049, 2), (200_000, 2), (1_000_000, 8), (70_000, 64)] {
+            let portions: Vec<_> = Portions { first: 0, count, threads }.collect();
+            let mut next = 0;
+            for (first, count) in &portions {
+                assert_eq!(*first, next);
+                next += count;
+            }
+            assert_eq!(next, count);
+            assert!(portions.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+            assert!(portions.iter().all(|(_, portion)| threads == 1 || *portion <= (count / threads).max(MESSAGES_PER_THREAD)));
+        }
+    }
+
+    #[test]
+    fn the_first_failure_in_the_order_of_the_portions_is_given() {
+        let done = Mutex::new(Vec::new());
+        for failing in [0, 3, 49] {
+            done.lock().unwrap().clear();
+            let workers = (0..4).map(|_| {
+                |portion: usize| {
+                    done.lock().unwrap().push(portion);
+                    if portion >= failing { Err(Error::Limit(portion.to_string())) } else { Ok(()) }
+                }
+            });
+            let result = in_parallel(workers.collect(), 0..50);
+            assert_eq!(result, Err(Error::Limit(failing.to_string())));
+            let done = done.lock().unwrap();
+            assert!((0..=failing).all(|portion| done.contains(&portion)), "all before the failure are done");
+            assert!(done.len() <= failing + 4, "and at most what others were at: {done:?}");
+        }
+        assert_eq!(in_parallel(vec![|_: usize| Ok::<_, Error>(())], 0..50), Ok(()));
+    }
 }

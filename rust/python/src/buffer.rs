@@ -12,14 +12,25 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::errors::out_of_memory;
+use crate::pages::Pages;
 
-/// Bytes on the heap that stay where they are; secret ones are wiped when the last owner goes.
+/// Buffers of so many bytes and more get pages of their own.
+const LARGE: usize = 1 << 20;
+
+/// Bytes that stay where they are; secret ones are wiped when the last owner goes.
 pub(crate) struct Memory {
     start: NonNull<u8>,
     len: usize,
-    layout: Layout,
+    place: Place,
     secret: bool,
     wiped: AtomicBool,
+}
+
+/// Where the bytes are.
+enum Place {
+    Heap(Layout),
+    /// None only once they were given back.
+    Pages(Option<Pages>),
 }
 
 // SAFETY: plain bytes. As with any writable Python buffer, who writes while another reads gets torn bytes, no more.
@@ -28,20 +39,18 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Zeroed memory of `len` bytes, filled by `fill` before anyone else can see it.
+    /// Memory of `len` bytes, filled by `fill` before anyone else can see it. `fill` writes every byte: of what it does not write
+    /// nothing is known but that it is no secret.
     ///
-    /// The zeros are the kernel's where the memory is large: its pages come to be where they are first written, on the threads
-    /// that fill them.
+    /// Large memory's pages come to be where they are first written, on the threads that fill them.
     pub(crate) fn filled<E: From<PyErr>>(
         len: usize,
         secret: bool,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<Arc<Memory>, E> {
-        let layout = Layout::array::<u8>(len.max(1)).map_err(|_| out_of_memory(len))?;
-        // SAFETY: the layout has a size of at least one byte.
-        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).ok_or_else(|| out_of_memory(len))?;
-        let memory = Memory { start, len, layout, secret, wiped: AtomicBool::new(false) }; // freed also when `fill` fails
-        // SAFETY: freshly allocated, at least `len` bytes, and nobody else has the pointer yet.
+        let (start, place) = Place::take(len).ok_or_else(|| out_of_memory(len))?;
+        let memory = Memory { start, len, place, secret, wiped: AtomicBool::new(false) }; // given back also when `fill` fails
+        // SAFETY: at least `len` initialised bytes, and nobody else has the pointer yet.
         fill(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) })?;
         Ok(Arc::new(memory))
     }
@@ -71,8 +80,27 @@ impl Drop for Memory {
         if self.secret && !self.is_wiped() {
             self.wipe();
         }
-        // SAFETY: allocated in `filled` with this layout.
-        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
+        match &mut self.place {
+            // SAFETY: allocated in `take` with this layout.
+            Place::Heap(layout) => unsafe { std::alloc::dealloc(self.start.as_ptr(), *layout) },
+            Place::Pages(pages) => {
+                if let Some(pages) = pages.take() {
+                    pages.give_back();
+                }
+            }
+        }
+    }
+}
+
+impl Place {
+    fn take(len: usize) -> Option<(NonNull<u8>, Place)> {
+        if len >= LARGE {
+            return Pages::take(len).map(|pages| (pages.start(), Place::Pages(Some(pages))));
+        }
+        let layout = Layout::array::<u8>(len.max(1)).ok()?;
+        // SAFETY: the layout has a size of at least one byte.
+        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+        Some((start, Place::Heap(layout)))
     }
 }
 

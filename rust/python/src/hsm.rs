@@ -161,6 +161,7 @@ impl Hsm {
     }
 
     fn evict_idle_keys(&self, py: Python<'_>) -> PyResult<usize> {
+        crate::pages::release(); // batches' pages are idle, too
         py.detach(|| self.inner.evict_idle_keys()).map_err(to_python)
     }
 

@@ -9,6 +9,7 @@ mod buffer;
 mod errors;
 mod hsm;
 mod inputs;
+mod pages;
 mod unseal;
 
 use pyo3::prelude::*;
