@@ -24,6 +24,7 @@ MAY_BE_UNSAFE = [
     "rust/unseal/src/files.rs",  # geteuid
     "rust/python/src/arrow.rs",
     "rust/python/src/buffer.rs",
+    "rust/python/src/pages.rs",
     "rust/python/src/inputs.rs",
 ]
 
