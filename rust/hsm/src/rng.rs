@@ -11,9 +11,13 @@ use crate::error::{Error, Result};
 use crate::memory::{LIBCRYPTO_LOCKS, hook_libcrypto, in_key_scope};
 
 /// Fills `out` with random bytes. Reseeds by itself in a forked child (AWS-LC watches for that).
+///
+/// # Errors
+/// [`Error::Sealed`] once the process runs its exit handlers.
 pub fn fill_random(out: &mut [u8]) -> Result<()> {
     hook_libcrypto()?;
-    let _passage = (!in_key_scope()).then(|| LIBCRYPTO_LOCKS.enter()); // the scope has one for its whole length
+    // A key scope has a passage for its whole length.
+    let _passage = if in_key_scope() { None } else { Some(LIBCRYPTO_LOCKS.enter()?) };
     // SAFETY: pointer and length come from a slice.
     let done = unsafe { aws_lc_sys::RAND_bytes(out.as_mut_ptr(), out.len()) };
     if done == 1 { Ok(()) } else { Err(Error::Internal("the DRBG")) }

@@ -10,14 +10,13 @@
 
 mod pairs;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::crypto::ec::Curve;
 use crate::crypto::pkey::KeyType;
 use crate::crypto::{digest, kdf, mac};
 use crate::error::{Error, Result};
-use crate::memory::{self, Guarded, MemoryPolicy};
+use crate::memory::{self, Guarded, MemoryPolicy, ProcessLock};
 use crate::rng::{Drbg, fill_random};
 
 const UNTESTED: u8 = 0;
@@ -84,7 +83,7 @@ pub(crate) fn of_key(key_type: KeyType) -> Tested {
 
 static STATE: AtomicU8 = AtomicU8::new(UNTESTED);
 static PAIR_STATES: [AtomicU8; pairs::ALGORITHMS.len()] = [const { AtomicU8::new(UNTESTED) }; pairs::ALGORITHMS.len()];
-static RUNNING: Mutex<()> = Mutex::new(());
+static RUNNING: ProcessLock = ProcessLock::new();
 #[cfg(feature = "test-door")]
 static FAULT: AtomicU8 = AtomicU8::new(u8::MAX);
 
@@ -112,7 +111,7 @@ pub(crate) fn ensure_tested(algorithm: Tested) -> Result<()> {
 
 #[cold]
 fn run_pair(index: u8, state: &AtomicU8) -> Result<()> {
-    let _guard = memory::lock_across_fork(&RUNNING)?;
+    let _guard = RUNNING.acquire();
     ensure_passed()?; // it has run, so this does not take the lock again
     if state.load(Ordering::Acquire) == PASSED {
         return Ok(());
@@ -152,7 +151,7 @@ pub fn ensure_passed() -> Result<()> {
 
 #[cold]
 fn run() -> Result<()> {
-    let _guard = memory::lock_across_fork(&RUNNING)?;
+    let _guard = RUNNING.acquire();
     match STATE.load(Ordering::Acquire) {
         PASSED => return Ok(()),
         UNTESTED => {}

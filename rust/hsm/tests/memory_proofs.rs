@@ -533,3 +533,13 @@ fn forked_children_refuse_open_their_own_and_end() {
     println!("{:?}", driver.said("forked"));
     assert!(driver.end().success());
 }
+
+#[test]
+fn exit_is_an_orderly_end_while_threads_draw_sign_and_start() {
+    let _turn = turn();
+    for round in 0..10 {
+        let mut driver = Driver::start(&["fork", "0"], &[]);
+        driver.order("leave");
+        assert_eq!(driver.end().code(), Some(7), "round {round}: libcrypto aborts a process that draws behind its destructors");
+    }
+}

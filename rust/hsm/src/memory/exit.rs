@@ -2,11 +2,10 @@
 #![allow(unsafe_code)] // atexit and sigaction; the handler only stores to memory that stays mapped
 
 use std::ptr::NonNull;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::fork::Gate;
+use super::fork::{Gate, LIBCRYPTO_LOCKS};
 use crate::error::{Error, Result};
 
 /// How many arena mappings a process can have: 64 of 256 KiB are 16 MiB, twice the usual `RLIMIT_MEMLOCK`.
@@ -98,6 +97,17 @@ extern "C" fn at_exit() {
     wipe_all();
 }
 
+extern "C" fn leave_libcrypto() {
+    LIBCRYPTO_LOCKS.close_for_good(PATIENCE);
+}
+
+/// Arranges that nobody is in libcrypto's random generator when its destructors run, at `exit()`: they clear what it works with, and
+/// it ends a process in which it finds that by `abort()`.
+pub(super) fn leave_libcrypto_at_exit() -> bool {
+    // SAFETY: leave_libcrypto lives as long as the process.
+    unsafe { libc::atexit(leave_libcrypto) == 0 }
+}
+
 extern "C" fn on_sigterm(signal: libc::c_int) {
     wipe_all();
     // SAFETY: SA_RESETHAND put the default action back, so this ends the process as if we had not been here.
@@ -106,9 +116,10 @@ extern "C" fn on_sigterm(signal: libc::c_int) {
 
 /// Arranges the wipes. SIGTERM is taken only where nobody handles it: a program with a handler of its own leaves through
 /// `exit()`, which wipes.
+/// (The caller holds the lock of the making; a child that finds this half done does it again, which does no harm.)
 pub(super) fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.load(Ordering::Acquire) {
         // SAFETY: at_exit and on_sigterm live as long as the process; the structs are zeroed, then filled in.
         unsafe {
             libc::atexit(at_exit);
@@ -120,5 +131,6 @@ pub(super) fn install() {
                 libc::sigaction(libc::SIGTERM, &new, std::ptr::null_mut());
             }
         }
-    });
+        DONE.store(true, Ordering::Release);
+    }
 }

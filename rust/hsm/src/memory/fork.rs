@@ -1,9 +1,8 @@
 //! Forks: knowing that this process is a forked child (one page that the kernel clears), and leaving no lock held across a fork.
-#![allow(unsafe_code)] // a volatile read of our own page, and pthread_atfork
+#![allow(unsafe_code)] // a volatile read of our own page, getpid, and pthread_atfork
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::region::{Level, OnFork, Region};
@@ -42,18 +41,39 @@ impl Fence {
     }
 }
 
-/// Takes `lock`, but gives up with [`Error::Forked`] instead of waiting for a holder that a fork left behind.
-pub(crate) fn lock_across_fork(lock: &Mutex<()>) -> Result<MutexGuard<'_, ()>> {
-    let give_up = Instant::now() + Duration::from_secs(30);
-    loop {
-        match lock.try_lock() {
-            Ok(guard) => return Ok(guard),
-            Err(TryLockError::Poisoned(poisoned)) => return Ok(PoisonError::into_inner(poisoned)),
-            Err(TryLockError::WouldBlock) if Instant::now() < give_up => {
-                std::thread::sleep(Duration::from_millis(1));
+/// A lock that knows in which process it was taken. A fork while another thread holds it leaves it locked in the child by a thread
+/// that does not exist there; whoever comes for it in the child takes it over, and may find half done what it guards.
+pub(crate) struct ProcessLock {
+    /// The process that holds it, or 0. (A child with its parent's number, the first of a PID namespace made by the first of another,
+    /// would wait for ever.)
+    holder: AtomicI32,
+}
+
+/// Holds a [`ProcessLock`] until dropped.
+pub(crate) struct ProcessGuard<'a>(&'a ProcessLock);
+
+impl ProcessLock {
+    pub(crate) const fn new() -> ProcessLock {
+        ProcessLock { holder: AtomicI32::new(0) }
+    }
+
+    /// Waits for the lock (for threads of this process; at the start of things, so a pause of a tenth of a millisecond will do).
+    pub(crate) fn acquire(&self) -> ProcessGuard<'_> {
+        // SAFETY: getpid has no preconditions.
+        let own = unsafe { libc::getpid() };
+        loop {
+            let holder = self.holder.load(Ordering::Relaxed);
+            if holder != own && self.holder.compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return ProcessGuard(self);
             }
-            Err(TryLockError::WouldBlock) => return Err(Error::Forked),
+            std::thread::sleep(Duration::from_micros(100));
         }
+    }
+}
+
+impl Drop for ProcessGuard<'_> {
+    fn drop(&mut self) {
+        self.0.holder.store(0, Ordering::Release);
     }
 }
 
@@ -82,9 +102,13 @@ impl ForkLock {
 /// threads do not slow each other down (about 10 ns a passage).
 pub(crate) struct Gate {
     shards: [Shard; GATE_SHARDS],
-    closed: AtomicBool,
+    /// 0 while it is open; else who keeps it closed, `FOR_A_FORK` or `FOR_GOOD` or both.
+    closed: AtomicU8,
     closing: ForkLock,
 }
+
+const FOR_A_FORK: u8 = 1;
+const FOR_GOOD: u8 = 2;
 
 const GATE_SHARDS: usize = 16;
 
@@ -102,11 +126,7 @@ impl Drop for Passage<'_> {
 
 impl Gate {
     pub(crate) const fn new() -> Gate {
-        Gate {
-            shards: [const { Shard(AtomicUsize::new(0)) }; GATE_SHARDS],
-            closed: AtomicBool::new(false),
-            closing: ForkLock::new(),
-        }
+        Gate { shards: [const { Shard(AtomicUsize::new(0)) }; GATE_SHARDS], closed: AtomicU8::new(0), closing: ForkLock::new() }
     }
 
     /// Passes, or None while the gate is closed.
@@ -123,44 +143,47 @@ impl Gate {
         // Counted first, looked second, both sequentially consistent: either the closer sees the count, or we see it closed.
         count.fetch_add(1, Ordering::SeqCst);
         let passage = Passage(count);
-        if self.closed.load(Ordering::SeqCst) { None } else { Some(passage) }
+        if self.closed.load(Ordering::SeqCst) == 0 { Some(passage) } else { None }
     }
 
-    /// Passes, after waiting for an open gate.
+    /// Passes, after waiting for a fork to be over; [`Error::Sealed`] at the end of the process.
     #[inline]
-    pub(crate) fn enter(&self) -> Passage<'_> {
+    pub(crate) fn enter(&self) -> Result<Passage<'_>> {
         loop {
-            match self.try_enter() {
-                Some(passage) => return passage,
-                None => std::thread::yield_now(),
+            if let Some(passage) = self.try_enter() {
+                return Ok(passage);
             }
+            if self.closed.load(Ordering::SeqCst) & FOR_GOOD != 0 {
+                return Err(Error::Sealed);
+            }
+            std::thread::yield_now();
         }
     }
 
     /// True while someone waits for those inside to leave.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
+        self.closed.load(Ordering::SeqCst) != 0
     }
 
     /// Closes, and waits until nobody is inside. Undo with [`reopen`](Self::reopen).
     fn close(&self) {
         self.closing.acquire();
-        self.closed.store(true, Ordering::SeqCst);
+        self.closed.fetch_or(FOR_A_FORK, Ordering::SeqCst);
         while !self.is_empty() {
             std::thread::yield_now();
         }
     }
 
     fn reopen(&self) {
-        self.closed.store(false, Ordering::SeqCst);
+        self.closed.fetch_and(!FOR_A_FORK, Ordering::SeqCst);
         self.closing.release();
     }
 
     /// Closes for good, and waits until nobody is inside, but not longer than `patience`. Safe in a signal handler: atomics, the
     /// clock and a yield only. (A thread that was interrupted inside never leaves: hence the bound.)
     pub(super) fn close_for_good(&self, patience: Duration) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.closed.fetch_or(FOR_GOOD, Ordering::SeqCst);
         let give_up = Instant::now() + patience;
         while !self.is_empty() && Instant::now() < give_up {
             std::thread::yield_now();

@@ -23,14 +23,13 @@ mod stack;
 pub use arena::{Arena, Guarded, Zeroable};
 pub(crate) use exit::OPERATIONS;
 pub use exit::wiping_started;
-pub(crate) use fork::{LIBCRYPTO_LOCKS, lock_across_fork};
+pub(crate) use fork::{LIBCRYPTO_LOCKS, ProcessLock};
 pub(crate) use pool::hook_libcrypto;
 pub use region::Level;
 pub use scope::{Depth, KeyScope, with_keys};
 pub(crate) use scope::{in_key_scope, with_libcrypto};
 pub use secret::Secret;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::error::{Error, Result};
@@ -66,16 +65,14 @@ pub struct ProcessMemory {
 }
 
 static CURRENT: AtomicPtr<ProcessMemory> = AtomicPtr::new(std::ptr::null_mut());
-static MAKING: Mutex<()> = Mutex::new(());
+static MAKING: ProcessLock = ProcessLock::new();
 
 /// Makes the protected memory of this process, or returns it when it is there and good enough for `policy`.
 pub fn open(policy: MemoryPolicy) -> Result<&'static ProcessMemory> {
     if let Some(memory) = current().filter(|memory| memory.is_ours()) {
         return memory.checked(policy);
     }
-    // A fork while another thread holds this lock would leave it locked in the child for ever: the child's own attempt
-    // must not wait for a thread that does not exist there.
-    let _guard = fork::lock_across_fork(&MAKING)?;
+    let _guard = MAKING.acquire(); // what a parent left half made is its own: a child maps new pages
     if let Some(memory) = current().filter(|memory| memory.is_ours()) {
         return memory.checked(policy);
     }

@@ -8,10 +8,11 @@
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::blocks::{Blocks, class_of};
-use super::fork::{around_fork, close_libcrypto, reopen_libcrypto};
+use super::exit::leave_libcrypto_at_exit;
+use super::fork::{ProcessLock, around_fork, close_libcrypto, reopen_libcrypto};
 use super::region::{Level, OnFork, Region};
 use super::scope::in_key_scope;
 use super::{MemoryPolicy, ProcessMemory};
@@ -56,19 +57,36 @@ extern "C" fn after_fork() {
 /// that may allocate (the DRBG's state, the error queue) comes here first. Later calls cost one load.
 #[inline]
 pub(crate) fn hook_libcrypto() -> Result<()> {
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
-    let installed = *INSTALLED.get_or_init(|| {
-        let pool = POOL.get_or_init(make);
-        if let Some(region) = &pool.region {
-            BLOCKS.add(region.data(), region.len());
-        }
-        if !around_fork(before_fork, after_fork) {
-            return false;
-        }
+    if INSTALLED.load(Ordering::Acquire) { Ok(()) } else { install_hook() }
+}
+
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+#[cold]
+fn install_hook() -> Result<()> {
+    static INSTALLING: ProcessLock = ProcessLock::new();
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    static IN_VAIN: AtomicBool = AtomicBool::new(false);
+    const FAILED: Result<()> = Err(Error::Internal("the allocator hook of libcrypto"));
+    let _guard = INSTALLING.acquire();
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    if BEGUN.swap(true, Ordering::Relaxed) {
+        // libcrypto takes its functions only once. If it was not in vain, a fork left a thread in the middle of it, in the parent.
+        return if IN_VAIN.load(Ordering::Relaxed) { FAILED } else { Err(Error::Forked) };
+    }
+    let pool = POOL.get_or_init(make);
+    if let Some(region) = &pool.region {
+        BLOCKS.add(region.data(), region.len());
+    }
+    let installed = leave_libcrypto_at_exit()
+        && around_fork(before_fork, after_fork)
         // SAFETY: the three functions follow malloc's, realloc's and free's contracts.
-        unsafe { aws_lc_sys::CRYPTO_set_mem_functions(Some(pool_malloc), Some(pool_realloc), Some(pool_free)) == 1 }
-    });
-    if installed { Ok(()) } else { Err(Error::Internal("the allocator hook of libcrypto")) }
+        && unsafe { aws_lc_sys::CRYPTO_set_mem_functions(Some(pool_malloc), Some(pool_realloc), Some(pool_free)) == 1 };
+    IN_VAIN.store(!installed, Ordering::Relaxed);
+    INSTALLED.store(installed, Ordering::Release);
+    if installed { Ok(()) } else { FAILED }
 }
 
 /// The pool for an HSM: one that cannot be locked (it holds the DRBG's state) is refused unless `policy` allows it.

@@ -47,7 +47,7 @@ impl KeyScope {
     pub(crate) fn breathe(&mut self) {
         if LIBCRYPTO_LOCKS.is_closed() {
             self.passage = None;
-            self.passage = Some(LIBCRYPTO_LOCKS.enter());
+            self.passage = LIBCRYPTO_LOCKS.enter().ok(); // none at the end of the process, which the caller asks about
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn with_keys<T>(memory: &'static ProcessMemory, depth: Depth, work: impl FnO
     let stacks = if depth == Depth::Long { &memory.stacks.long } else { &memory.stacks.short };
     let mut stack = stacks.lease()?;
     let ran = stack.run(depth == Depth::Deep, || {
-        let mut scope = KeyScope { memory, passage: Some(LIBCRYPTO_LOCKS.enter()) };
+        let mut scope = KeyScope { memory, passage: Some(LIBCRYPTO_LOCKS.enter()?) };
         let _active = Active::begin();
         let result = work(&mut scope);
         if result.is_err() {
@@ -82,14 +82,14 @@ pub fn with_keys<T>(memory: &'static ProcessMemory, depth: Depth, work: impl FnO
 /// Runs `work`, which calls libcrypto without private keys: public-key operations. No fork falls into it, and no stale error stays.
 pub(crate) fn with_libcrypto<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     hook_libcrypto()?;
-    let _passage = (!in_key_scope()).then(|| LIBCRYPTO_LOCKS.enter());
+    let _passage = if in_key_scope() { None } else { Some(LIBCRYPTO_LOCKS.enter()?) };
     let result = work();
     clear_errors();
     result
 }
 
 fn seed_generator() -> Result<()> {
-    let _passage = LIBCRYPTO_LOCKS.enter();
+    let _passage = LIBCRYPTO_LOCKS.enter()?;
     let mut byte = 0;
     // SAFETY: one byte of ours.
     let drawn = unsafe { aws_lc_sys::RAND_bytes(&mut byte, 1) };
