@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, settings
 from clavero.client import Client
 from clavero.model.errors import HTTP_STATUS
 from clavero.model.operations import BY_METHOD
-from clavero.testing import kms, kms_client, kms_clock, kms_options
+from clavero.testing import kms, kms_client, kms_clock, kms_options, kms_seed
 
-__all__ = ["kms", "kms_client", "kms_clock", "kms_options"]
+__all__ = ["kms", "kms_client", "kms_clock", "kms_options", "kms_seed"]
 
 # Time is shared with other work on the machine, so that a deadline would only be flaky.
 settings.register_profile(

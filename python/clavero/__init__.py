@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clavero.kms import KMS as KMS
     from clavero.model.quotas import Quotas as Quotas
     from clavero.model.requestquotas import RequestQuotas as RequestQuotas
+    from clavero.seeds.document import SeedError as SeedError
     from clavero.store.errors import StoreError as StoreError
     from clavero.store.errors import StoreLocked as StoreLocked
 
@@ -45,6 +46,7 @@ _HOMES: Final = {
     "ManualClock": "clavero.clock",
     "Quotas": "clavero.model.quotas",
     "RequestQuotas": "clavero.model.requestquotas",
+    "SeedError": "clavero.seeds.document",
     "StoreError": "clavero.store.errors",
     "StoreLocked": "clavero.store.errors",
     "SystemClock": "clavero.clock",

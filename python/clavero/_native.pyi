@@ -233,6 +233,15 @@ class Hsm:
         unwrap, LimitError for material of another kind, InvalidToken for a private key that was
         sealed for another purpose or Region.
         """
+    def import_plain_key(
+        self, binding: _Binding, material: bytes, number: int
+    ) -> tuple[bytes, bytes, int, bytes | None, bytes]:
+        """Take key material in the clear, for a version of a seeded key: as `import_key` gives.
+
+        The HBKID follows from material, account, key id, spec and version number alone.
+        `material` is raw bytes, or a PKCS #8 private key in DER. Raises LimitError for material of
+        another kind.
+        """
     def seal_opaque(self, region: str, purpose: str, data: bytes) -> bytes:
         """Seal up to 6144 bytes for a purpose under the Region's token-sealing key."""
     def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes:

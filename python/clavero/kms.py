@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from clavero import _native
 from clavero.audit.sinks import FileSink, MemorySink, Sink
@@ -27,12 +27,14 @@ from clavero.store import domains, meta, versions
 from clavero.store.engine import Store, open_store
 from clavero.store.folder import DATABASE, prepare_folder
 
+if TYPE_CHECKING:
+    from clavero.seeds.document import SeedKey, Source
+
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
 KEY_FILE: Final = "root.key"
 AUDIT_FILE: Final = "audit.jsonl"
 
-_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}")
 _PRINCIPAL: Final = re.compile(
     r"arn:aws:(?:iam::([0-9]{12}):(?:root|user/\S+|role/\S+)"
     r"|sts::([0-9]{12}):(?:assumed-role/\S+/\S+|federated-user/\S+))"
@@ -46,12 +48,14 @@ class KMS:
     key file in the folder, made at the first opening. `account` (12 digits) and `region` are what
     clients get that name none. `clock` is read for everything that has to do with time, and
     `quotas` (clavero.Quotas) are AWS's by default. Request rates have no limit unless
-    `request_quotas` (clavero.RequestQuotas) says which: `RequestQuotas()` are AWS's. Where memory
-    cannot be protected, opening fails unless `allow_insecure_memory`.
+    `request_quotas` (clavero.RequestQuotas) says which: `RequestQuotas()` are AWS's. `seed` (a
+    dict, or the path of a JSON or TOML file: docs/seeds.md) has keys with fixed ids, which are made
+    unless they are there. Where memory cannot be protected, opening fails unless
+    `allow_insecure_memory`.
 
     Raises StoreError (StoreLocked where another process has the folder) and HsmError
-    (WrongRootKey, UnsealError, InsecureMemory, ...), each with a sentence that says what to do; a
-    failed opening changes nothing.
+    (WrongRootKey, UnsealError, InsecureMemory, ...) and SeedError, each with a sentence that says
+    what to do; a failed opening changes no key.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class KMS:
         clock: Clock | None = None,
         quotas: Quotas | None = None,
         request_quotas: RequestQuotas | None = None,
+        seed: Source | None = None,
         allow_insecure_memory: bool = False,
     ) -> None:
         if not arn.is_account(account):
@@ -73,6 +78,7 @@ class KMS:
         self._clock = clock or SystemClock()
         self._quotas = quotas or Quotas()
         self._throttle = None if request_quotas is None else Throttle(request_quotas)
+        seeded = None if seed is None else _read_seed(seed, account, region)
         self.path: Final = None if path is None else Path(path)
         if self.path is None:
             unseal = unseal or _native.Unseal.ephemeral()
@@ -105,7 +111,16 @@ class KMS:
             store.close()
             raise
         self._store = store
+        self._watch: Watch | None = None
         self._wire()
+        try:
+            if seeded is not None:
+                self._apply(seeded)
+            if self.path is not None:
+                self._watch = Watch(self._clock, self._maintenance.run_due)
+        except BaseException:
+            self.close()
+            raise
 
     def _wire(self) -> None:
         store = self._store
@@ -135,8 +150,13 @@ class KMS:
         self._service = Service(
             context, self._sink, self._clock, self._maintenance.run_due, self._throttle
         )
-        self._watch = None if self.path is None else Watch(self._clock, self._maintenance.run_due)
+        self._context = context
         self._closed = False
+
+    def _apply(self, seed: list[SeedKey]) -> None:
+        from clavero.seeds.apply import apply
+
+        apply(self._context, self._sink, seed, self._clock.now())
 
     def client(
         self,
@@ -281,6 +301,12 @@ class KMS:
         return f"<KMS {'in memory' if self.path is None else self.path}>"
 
 
+def _read_seed(seed: Source, account: str, region: str) -> list[SeedKey]:
+    from clavero.seeds.document import load
+
+    return load(seed, account, region)
+
+
 def _open_hsm(
     store: Store,
     unseal: _native.Unseal,
@@ -334,7 +360,7 @@ def _is_new(folder: Path) -> bool:
 
 
 def _checked_region(region: str) -> str:
-    if _REGION.fullmatch(region) is None:
+    if not arn.is_region(region):
         raise ValueError(
             f"region must be the name of an AWS Region such as us-east-1, not {region!r}"
         )

@@ -17,6 +17,7 @@ and in a test, which then has a KMS of its own with real cryptography and no net
         with pytest.raises(kms_client.exceptions.NotFoundException):
             kms_client.describe_key(KeyId=key_id)
 
+`kms_seed`, overridden with a seed (docs/seeds.md), gives every test the same keys.
 `kms.client(region=..., account=..., principal=...)` gives further clients of the same KMS.
 With boto3: `kms_boto3_client` is an unmodified boto3 client of it, and under `kms_boto3` every
 `boto3.client("kms")` of the program under test is one.
@@ -33,7 +34,15 @@ from clavero.client import Client
 from clavero.clock import ManualClock
 from clavero.kms import KMS
 
-__all__ = ["kms", "kms_boto3", "kms_boto3_client", "kms_client", "kms_clock", "kms_options"]
+__all__ = [
+    "kms",
+    "kms_boto3",
+    "kms_boto3_client",
+    "kms_client",
+    "kms_clock",
+    "kms_options",
+    "kms_seed",
+]
 
 
 @pytest.fixture
@@ -49,9 +58,15 @@ def kms_clock() -> ManualClock:
 
 
 @pytest.fixture
-def kms(kms_clock: ManualClock, kms_options: dict[str, Any]) -> Iterator[KMS]:
+def kms_seed() -> Any:
+    """The keys that `kms` has from its start: the `seed` of `clavero.KMS`. None by default."""
+    return None
+
+
+@pytest.fixture
+def kms(kms_clock: ManualClock, kms_options: dict[str, Any], kms_seed: Any) -> Iterator[KMS]:
     """A KMS for one test: in memory unless `kms_options` has a path. Closed after the test."""
-    with KMS(**{"clock": kms_clock, **kms_options}) as opened:
+    with KMS(**{"clock": kms_clock, "seed": kms_seed, **kms_options}) as opened:
         yield opened
 
 

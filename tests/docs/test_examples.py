@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 
 import clavero
 import clavero.testing
+from clavero.seeds.document import MEMBERS
 
+LANGUAGES = ("json", "toml", "python")
 ROOT = Path(__file__).parents[2]
 
 
@@ -72,3 +76,19 @@ def test_the_project_in_docs_testing_passes(
     told = done.communicate(timeout=100)[0].decode()
     assert done.returncode == 0, told
     assert "7 passed" in told
+
+
+def test_the_seed_in_docs_seeds_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The JSON block is the file that the Python block reads, and the TOML block says the same."""
+    text = (ROOT / "docs" / "seeds.md").read_text()
+    blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in LANGUAGES}
+    assert [len(blocks[kind]) for kind in LANGUAGES] == [1, 1, 1]
+    (document,), (toml,), (program,) = (blocks[kind] for kind in LANGUAGES)
+    (tmp_path / "seed.json").write_text(document)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "seeds.md", "exec"), {})  # noqa: S102 (our own document)
+    assert tomllib.loads(toml)["keys"][0] == json.loads(document)["keys"][0]
+    # The members that the table has are the ones that there are
+    rows = re.findall(r"^\| (`[a-z_`, ]+) \|", text, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == set(MEMBERS)

@@ -182,6 +182,7 @@ CHANGING: frozenset[str] = frozenset(
         "RotateKey",
         "RotateKeyOnDemand",
         "ScheduleKeyDeletion",
+        "SeedKey",
         "TagResource",
         "UntagResource",
         "UpdateAlias",
@@ -193,5 +194,5 @@ CHANGING: frozenset[str] = frozenset(
 
 # What the service does by itself, without a caller: an AwsServiceEvent.
 SERVICE_EVENTS: frozenset[str] = frozenset(
-    {"DeleteExpiredKeyMaterial", "DeleteKey", "RotateDomainKey", "RotateKey"}
+    {"DeleteExpiredKeyMaterial", "DeleteKey", "RotateDomainKey", "RotateKey", "SeedKey"}
 )

@@ -21,7 +21,7 @@ from clavero.cli.session import (
 
 # Global options work before and after the command; these take a value.
 _WITH_VALUE: Final = frozenset(
-    {"--data", "--region", "--account", "--principal", "--unseal", "--output"}
+    {"--data", "--region", "--account", "--principal", "--unseal", "--seed", "--output"}
 )
 _FLAGS: Final = frozenset({"--allow-insecure-memory"})
 
@@ -67,7 +67,7 @@ class Application(TyperGroup):
 
 def _told(error: Exception) -> tuple[str, int] | None:
     """The line and the exit code of a failure that can be expected; None for any other."""
-    from clavero import HsmError, StoreError
+    from clavero import HsmError, SeedError, StoreError
     from clavero.audit.sinks import AuditError
     from clavero.client_errors import exceptions
 
@@ -84,7 +84,7 @@ def _told(error: Exception) -> tuple[str, int] | None:
             )
         case kinds.ClientError():
             return str(error), 1
-        case Refusal() | StoreError() | HsmError() | AuditError():
+        case Refusal() | SeedError() | StoreError() | HsmError() | AuditError():
             return f"clavero: {error}", 1
         case OSError():
             where = "" if error.filename is None else f"{error.filename}: "
@@ -139,6 +139,15 @@ def options(
             show_default="key-file:root.key in the store's folder",
         ),
     ] = None,
+    seed: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="CLAVERO_SEED",
+            metavar="FILE",
+            help="Keys with fixed ids that the store is to have (JSON, or TOML by its name): made "
+            "where they are missing, and the store with them.",
+        ),
+    ] = None,
     allow_insecure_memory: Annotated[
         bool,
         typer.Option(
@@ -157,6 +166,7 @@ def options(
         account=account,
         principal=principal,
         unseal=unseal,
+        seed=None if seed is None else seed.expanduser(),
         allow_insecure_memory=allow_insecure_memory,
         output=output,
     )

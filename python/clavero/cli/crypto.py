@@ -223,7 +223,7 @@ def random(
     if not 1 <= size <= _MAX_RANDOM:
         raise Misuse(f"N is 1 to {_MAX_RANDOM}, not {size}.")
     with ExitStack() as stack:
-        if session.exists:
+        if session.exists or session.seed:
             client = stack.enter_context(session.client())
         else:
             from clavero import KMS

@@ -56,6 +56,7 @@ class Session:
     account: str | None
     principal: str | None
     unseal: str | None
+    seed: Path | None
     allow_insecure_memory: bool
     output: Output
 
@@ -68,13 +69,13 @@ class Session:
 
     @contextmanager
     def kms(self, *, create: bool = False) -> Iterator[KMS]:
-        """The open KMS. Only a command that makes something also makes the store."""
+        """The open KMS. Only a command that makes something, or a seed, also makes the store."""
         from clavero import kms
 
-        if not create and not self.exists:
+        if not (create or self.seed or self.exists):
             raise Refusal(
                 f"There is no store in {self.data}: name another folder with --data, or make a "
-                "first key with 'clavero key create'."
+                "first key with 'clavero key create' or --seed."
             )
         unseal = self._unseal()
         try:
@@ -83,6 +84,7 @@ class Session:
                 unseal=unseal,
                 account=self.account or kms.DEFAULT_ACCOUNT,
                 region=self.region or kms.DEFAULT_REGION,
+                seed=self.seed,
                 allow_insecure_memory=self.allow_insecure_memory,
             )
         except ValueError as error:

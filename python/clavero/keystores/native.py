@@ -63,9 +63,12 @@ class Material:
 
 
 class FreshMaterial(Material):
-    """A backing key that was just made, the token to store, its public key (SPKI DER) if any."""
+    """A backing key that was just made, the token to store, its public key (SPKI DER) if any.
 
-    __slots__ = ("_binding", "public_key", "token")
+    `fingerprint` tells the material of a key that was not made here from other material.
+    """
+
+    __slots__ = ("_binding", "fingerprint", "public_key", "token")
 
     def __init__(
         self,
@@ -74,8 +77,10 @@ class FreshMaterial(Material):
         token: bytes,
         handle: int,
         public_key: bytes | None = None,
+        fingerprint: bytes | None = None,
     ) -> None:
         self._binding = binding
+        self.fingerprint = fingerprint
         self.hbkid = hbkid
         self.token = token
         self.handle = handle
@@ -109,6 +114,20 @@ class NativeKeyStore:
         except HsmError as error:
             _refuse(error)
         return FreshMaterial(binding, hbkid, token, handle, public_key)
+
+    def take_plain(self, binding: Binding, material: bytes, number: int) -> FreshMaterial:
+        """Take material in the clear for version `number` (from 1) of a seeded key.
+
+        Its HBKID is the same wherever the same seed is taken. ValidationException for material that
+        is not of the binding's spec.
+        """
+        try:
+            hbkid, token, handle, public_key, fingerprint = self._hsm.import_plain_key(
+                binding, material, number
+            )
+        except HsmError as error:
+            _refuse(error)
+        return FreshMaterial(binding, hbkid, token, handle, public_key, fingerprint)
 
     def renew(self, made: FreshMaterial) -> bool:
         """Have a new key's token under the active domain key; False where its own is gone.

@@ -13,6 +13,7 @@ RESERVED_ALIAS_PREFIX: Final = "alias/aws/"
 _KEY_ID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
 _ALIAS_NAME = re.compile("alias/[a-zA-Z0-9/_-]+")
 _ACCOUNT = re.compile("[0-9]{12}")
+_REGION = re.compile("[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}")
 
 
 class KeyReference(NamedTuple):
@@ -53,6 +54,11 @@ def is_key_id(text: str) -> bool:
 def is_account(text: str) -> bool:
     """Whether the text is an account id: twelve ASCII digits."""
     return _ACCOUNT.fullmatch(text) is not None
+
+
+def is_region(text: str) -> bool:
+    """Whether the text has the form of an AWS Region's name."""
+    return _REGION.fullmatch(text) is not None
 
 
 def check_alias_name(name: str) -> None:

@@ -300,8 +300,21 @@ impl Hsm {
         scratch: &mut Scratch,
         material: &[u8],
     ) -> Result<NewKey> {
+        let (len, public_key) = self.canonical(binding, scratch, material)?;
+        let (hbkid, token, handle) = self.admit_key(binding, hbkid, scratch, len)?;
+        Ok(NewKey { hbkid, token, handle, public_key })
+    }
+
+    /// Checks foreign key material and writes its canonical form into `scratch.plaintext` (its length comes back), with its public
+    /// half if it is a pair.
+    pub(crate) fn canonical(
+        &self,
+        binding: &KeyBinding<'_>,
+        scratch: &mut Scratch,
+        material: &[u8],
+    ) -> Result<(usize, Option<Vec<u8>>)> {
         let (spec, _) = binding.kind()?;
-        let (len, public_key) = match spec {
+        match spec {
             KeySpec::Pair(key_type) => {
                 let out = &mut scratch.plaintext;
                 let (len, public_key) = with_keys(self.memory, depth_of(key_type), |scope| {
@@ -312,7 +325,7 @@ impl Hsm {
                     }
                     Ok((key.to_pkcs8(scope, out)?, public_key))
                 })?;
-                (len, Some(public_key))
+                Ok((len, Some(public_key)))
             }
             KeySpec::Symmetric | KeySpec::Hmac(_) => {
                 if !spec.fits_secret(material.len()) {
@@ -324,11 +337,9 @@ impl Hsm {
                     )));
                 }
                 scratch.plaintext[..material.len()].copy_from_slice(material);
-                (material.len(), None)
+                Ok((material.len(), None))
             }
-        };
-        let (hbkid, token, handle) = self.admit_key(binding, hbkid, scratch, len)?;
-        Ok(NewKey { hbkid, token, handle, public_key })
+        }
     }
 
     /// Makes a key pair: its private half as PKCS #8 in `scratch.plaintext` (its length comes back), its public half.
@@ -347,7 +358,7 @@ impl Hsm {
     }
 
     /// Seals and loads the key in `scratch.plaintext[..len]`.
-    fn admit_key(
+    pub(crate) fn admit_key(
         &self,
         binding: &KeyBinding<'_>,
         hbkid: Option<Hbkid>,

@@ -1,4 +1,4 @@
-//! ImportKeyMaterial: wrapping key pairs for the way in, and key material that comes wrapped under them.
+//! ImportKeyMaterial: wrapping key pairs for the way in, and key material that comes wrapped under them. Seeds: material in the clear.
 //!
 //! A wrapping key's private half is sealed under the Region's token-sealing key, for a purpose that the caller names (whose import
 //! it is), and comes back with the material: the HSM keeps nothing.
@@ -19,6 +19,8 @@ use crate::token::{Hbkid, KeyBinding};
 
 /// Names the fingerprint's own key, apart from the other keys that the token-sealing key gives.
 const FINGERPRINT: &[u8] = b"kms/fpr/v1\0";
+/// Label of what names a seeded version.
+const SEEDED: &[u8] = b"kms/seed/v1\0";
 
 /// A wrapping key pair.
 pub struct WrappingKey {
@@ -115,6 +117,28 @@ impl Hsm {
         })
     }
 
+    /// Takes key material that its owner has in the clear, for version `number` (from 1) of a key. Its id follows from the material,
+    /// the account, the key id, the spec and the number alone: the same seed gives the same id in every HSM, and the material of a
+    /// version can be compared by it. Material of another kind or length is [`Error::Limit`].
+    pub fn import_plain_key(&self, binding: &KeyBinding<'_>, material: &[u8], number: u32) -> Result<Imported> {
+        let (spec, _) = binding.kind()?;
+        if let Some(pair) = spec.pair() {
+            ensure_tested(crate::selftest::of_key(pair))?;
+        }
+        if material.len() > MAX_SECRET_LEN * 2 {
+            return Err(Error::Limit(format!("{} bytes are no key material of spec {}", material.len(), binding.spec)));
+        }
+        let _running = self.enter_batch()?;
+        self.with_scratch(|admitted| {
+            let (len, public_key) = self.canonical(binding, admitted, material)?;
+            let canonical = &admitted.plaintext[..len];
+            let fingerprint = self.fingerprint(binding, canonical)?;
+            let hbkid = seeded_id(binding, canonical, number)?;
+            let (hbkid, token, handle) = self.admit_key(binding, Some(hbkid), admitted, len)?;
+            Ok(Imported { key: NewKey { hbkid, token, handle, public_key }, fingerprint })
+        })
+    }
+
     fn fingerprint(&self, binding: &KeyBinding<'_>, material: &[u8]) -> Result<[u8; 32]> {
         let guard = self.read()?;
         let sealing = open_inner(&guard)?.state(binding.region)?.token_sealing_key().expose_secret();
@@ -156,6 +180,19 @@ fn wrapping_private_key(scope: &KeyScope, der: &[u8]) -> Result<(usize, PrivateK
             Some((usize::from(bits), key))
         })
         .ok_or(Error::InvalidToken)
+}
+
+/// The id of a seeded version: a pseudorandom function of public facts under the material, so that it says nothing of the material.
+/// The Region is not among them: a multi-Region key has one id for its material.
+fn seeded_id(binding: &KeyBinding<'_>, material: &[u8], number: u32) -> Result<Hbkid> {
+    let mut input = SEEDED.to_vec();
+    for field in [binding.account, binding.key_id, binding.spec] {
+        push_field(&mut input, field.as_bytes())?;
+    }
+    input.extend_from_slice(&number.to_be_bytes());
+    let mut hbkid = [0; 16];
+    kbkdf_ctr_hmac_sha256(material, &input, &mut hbkid)?;
+    Ok(hbkid)
 }
 
 fn wrapping_aad(purpose: &str) -> Result<Vec<u8>> {

@@ -3,7 +3,7 @@
 //! ```text
 //! hsm        Hsm: the facade. Every call passes its guard (sealed? forked? self-tests passed?)
 //!   batch    many messages under one derived key, straight into the caller's memory
-//!   pairs, import   data key pairs; wrapping keys, and key material that comes wrapped under them
+//!   pairs, import   data key pairs; wrapping keys, and key material from outside
 //!   message  one message: Encrypt, Decrypt, ReEncrypt, GenerateDataKey
 //!   asymmetric   Sign, Verify, RSA Encrypt and Decrypt, MACs, ECDH, ML-KEM
 //!   domain   a Region's domain keys and their sealed state

@@ -9,7 +9,7 @@ use crate::key::spec::{KeySpec, KeyUsage};
 use crate::memory::Secret;
 use crate::sealed::{Label, Parts, Scratch, open_scratch, push_field, seal_scratch};
 
-/// The id of a backing key (one version of a KMS key): 128 random bits.
+/// The id of a backing key (one version of a KMS key): 128 bits, random, or of a seeded version pseudorandom.
 pub type Hbkid = [u8; 16];
 
 /// Whose key a token holds, and what for. Every field is authenticated.

@@ -1,6 +1,8 @@
 //! ImportKeyMaterial: what comes wrapped for its purpose is taken, and nothing else.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // a test, its helpers too
 
+#[path = "support/judge.rs"]
+mod judge;
 mod support;
 
 use clavero_hsm::{EncryptionContext, Error, Hsm, KeyBinding};
@@ -131,4 +133,64 @@ fn pairs_and_mac_keys_come_in_and_work() {
         assert!(matches!(import(&vec![7; len - 1], spec, "GENERATE_VERIFY_MAC").map(drop), Err(Error::Limit(_))));
         assert!(matches!(import(&vec![7; 5000], spec, "GENERATE_VERIFY_MAC").map(drop), Err(Error::Limit(_))));
     }
+}
+
+/// The id of a seeded version, by RustCrypto.
+fn seeded_id(binding: &KeyBinding<'_>, number: u32, material: &[u8]) -> [u8; 16] {
+    let fields = judge::fields(&[binding.account.as_bytes(), binding.key_id.as_bytes(), binding.spec.as_bytes()]);
+    let input = [&b"kms/seed/v1\0"[..], &fields, &number.to_be_bytes()].concat();
+    *judge::kbkdf(material, &input, 16).first_chunk().unwrap()
+}
+
+#[test]
+fn a_seeded_key_has_the_same_id_everywhere_and_opens_the_same_blobs() {
+    let (one, other) = (hsm(), support::open_with([7; 32]).0);
+    let binding = support::BINDING;
+    let taken = one.import_plain_key(&binding, &[9; 32], 1).unwrap().key;
+    assert_eq!(taken.hbkid, seeded_id(&binding, 1, &[9; 32]));
+    let again = other.import_plain_key(&binding, &[9; 32], 1).unwrap().key;
+    assert_eq!(again.hbkid, taken.hbkid);
+    let blob = encrypt(&one, taken.handle, &[], b"text").unwrap();
+    assert_eq!(decrypt(&other, again.handle, &[], &blob).unwrap(), b"text");
+    assert!(one.load_key(&taken.token, &taken.hbkid, &binding).is_ok());
+    // The Region and the use are no part of it; everything else is.
+    one.create_domain("us-east-1", 1).unwrap();
+    one.install_domain("us-east-1").unwrap();
+    let elsewhere = KeyBinding { region: "us-east-1", origin: "EXTERNAL", ..binding };
+    assert_eq!(one.import_plain_key(&elsewhere, &[9; 32], 1).unwrap().key.hbkid, taken.hbkid);
+    let others = [
+        (KeyBinding { account: "999999999999", ..binding }, [9; 32], 1),
+        (KeyBinding { key_id: "1234abcd-12ab-34cd-56ef-1234567890ac", ..binding }, [9; 32], 1),
+        (KeyBinding { spec: "HMAC_256", usage: "GENERATE_VERIFY_MAC", ..binding }, [9; 32], 1),
+        (binding, [8; 32], 1),
+        (binding, [9; 32], 2),
+    ];
+    for (binding, material, number) in others {
+        let id = one.import_plain_key(&binding, &material, number).unwrap().key.hbkid;
+        assert_ne!(id, taken.hbkid, "{binding:?} {number}");
+        assert_eq!(id, seeded_id(&binding, number, &material));
+    }
+}
+
+#[test]
+fn seeded_material_is_checked_as_imported_material_is() {
+    let hsm = hsm();
+    let (private, public) = pair(&hsm, "ECC_NIST_P256");
+    let binding = bound("ECC_NIST_P256", "SIGN_VERIFY");
+    let taken = hsm.import_plain_key(&binding, &private, 1).unwrap();
+    assert_eq!(taken.key.public_key.as_deref(), Some(&public[..]));
+    let wrapping = hsm.create_wrapping_key(REGION, "p", "RSA_2048").unwrap();
+    let algorithm = "RSA_AES_KEY_WRAP_SHA_256";
+    let wrapped = hsm.wrap_material(&wrapping.public_key, ("RSA_2048", algorithm), &private).unwrap();
+    let imported = hsm.import_key(REGION, "p", &wrapping.sealed_private_key, algorithm, &wrapped, &binding, None).unwrap();
+    assert_eq!(imported.fingerprint, taken.fingerprint);
+    let refused = |material: &[u8], spec: &str, usage: &str| {
+        matches!(hsm.import_plain_key(&bound(spec, usage), material, 1).map(drop), Err(Error::Limit(_)))
+    };
+    assert!(refused(&private, "ECC_NIST_P384", "SIGN_VERIFY"));
+    assert!(refused(&private[1..], "ECC_NIST_P256", "SIGN_VERIFY"));
+    assert!(refused(&[], "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"));
+    assert!(refused(&[1; 31], "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"));
+    assert!(refused(&[1; 6000], "RSA_4096", "SIGN_VERIFY"));
+    assert!(refused(&[1; 32], "SM2", "SIGN_VERIFY"));
 }

@@ -1,7 +1,7 @@
 //! The HSM's calls with key pairs and MAC keys, and imports. They take 10 µs to seconds: the GIL is released meanwhile.
 
-use clavero_hsm::KeyHandle;
 use clavero_hsm::spec::KeySpec;
+use clavero_hsm::{Imported, KeyHandle};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -123,13 +123,26 @@ impl Hsm {
         wrapped: &[u8],
         binding: Binding,
         hbkid: Option<&[u8]>,
-    ) -> PyResult<(Bytes<'py>, Bytes<'py>, u64, Option<Bytes<'py>>, Bytes<'py>)> {
+    ) -> PyResult<Taken<'py>> {
         let binding = bound(&binding);
         let hbkid = hbkid.map(self::hbkid).transpose()?;
         let imported = py
             .detach(|| self.inner.import_key(region, purpose, sealed_private, wrapping_algorithm, wrapped, &binding, hbkid))
             .map_err(to_python)?;
-        let (hbkid, token, handle, public_key): NewKey<'py> = new_key(py, &imported.key);
-        Ok((hbkid, token, handle, public_key, PyBytes::new(py, &imported.fingerprint)))
+        Ok(taken(py, &imported))
     }
+
+    fn import_plain_key<'py>(&self, py: Python<'py>, binding: Binding, material: &[u8], number: u32) -> PyResult<Taken<'py>> {
+        let binding = bound(&binding);
+        let imported = py.detach(|| self.inner.import_plain_key(&binding, material, number)).map_err(to_python)?;
+        Ok(taken(py, &imported))
+    }
+}
+
+/// HBKID, token, handle, public key, fingerprint.
+type Taken<'py> = (Bytes<'py>, Bytes<'py>, u64, Option<Bytes<'py>>, Bytes<'py>);
+
+fn taken<'py>(py: Python<'py>, imported: &Imported) -> Taken<'py> {
+    let (hbkid, token, handle, public_key): NewKey<'py> = new_key(py, &imported.key);
+    (hbkid, token, handle, public_key, PyBytes::new(py, &imported.fingerprint))
 }
