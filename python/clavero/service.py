@@ -21,7 +21,7 @@ from clavero.model.errors import KMSError
 from clavero.ops import granttokens, registry, states
 from clavero.ops.call import Call, NotAsked, Response
 from clavero.ops.context import OpsContext
-from clavero.ops.directory import ForeignResource
+from clavero.ops.directory import ForeignResource, Key
 from clavero.ops.lastusage import TRACKED, Note
 from clavero.ops.registry import Handler, Need
 from clavero.ops.throttle import Throttle
@@ -84,7 +84,7 @@ class Service:
                 for key in call.keys:
                     state = key.state
                     if state not in handler.states:
-                        raise states.refusal(operation.name, key, state)
+                        raise self._of_state(handler, call, key, state)
             dry_run = call.params.get("DryRun")
             if dry_run and not handler.computes:
                 self._end_dry_run(handler, call)
@@ -141,6 +141,12 @@ class Service:
                 "allow access, or a resource-based policy explicitly denies access",
             ) from None
         call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
+
+    def _of_state(self, handler: Handler, call: Call, key: Key, state: str) -> KMSError:
+        """The error for a key whose state does not fit, unless AWS refuses the call before that."""
+        if handler.fits is not None:
+            handler.fits(self._context, call)
+        return states.refusal(call.operation.name, key, state)
 
     def _end_dry_run(self, handler: Handler, call: Call) -> NoReturn:
         if handler.check is not None:

@@ -106,7 +106,7 @@ def test_pairs_that_cannot_be_made_are_refused(kept_client, symmetric, refused, 
     text = refused(
         "UnsupportedOperationException", use, KeyId=symmetric["KeyId"], KeyPairSpec="SM2"
     )
-    assert text == "SM2 is supported in the China Regions of AWS only: use another spec."
+    assert text == "KeySpec SM2 is not supported in this Region"
     refused("ValidationException", use, KeyId=symmetric["KeyId"], KeyPairSpec="ML_DSA_44")
     refused(
         "DryRunOperationException",

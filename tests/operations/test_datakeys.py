@@ -52,7 +52,7 @@ def test_data_keys_differ(client, key):
             "Please specify either number of bytes or key spec.",
         ),
         ({"NumberOfBytes": 1025}, "Member must have value less than or equal to 1024"),
-        ({"KeySpec": "AES_512"}, "Member must satisfy enum value set: [AES_256, AES_128]"),
+        ({"KeySpec": "AES_512"}, "Value 'AES_512' at 'keySpec' failed"),
     ],
     ids=str,
 )

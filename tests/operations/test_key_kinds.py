@@ -138,7 +138,7 @@ def test_a_secret_key_has_no_public_key(kept, kept_client, refused, spec):
         (
             {"KeySpec": "SM2", "KeyUsage": "SIGN_VERIFY"},
             "UnsupportedOperationException",
-            "SM2 is supported in the China Regions of AWS only: use another spec.",
+            "KeySpec SM2 is not supported in this Region",
         ),
     ],
     ids=str,

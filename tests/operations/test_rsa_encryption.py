@@ -154,7 +154,7 @@ def test_keys_contexts_and_algorithms_that_do_not_fit_are_refused(
         )
         assert text == f"Algorithm {sha256} is incompatible with key spec SYMMETRIC_DEFAULT."
         signing = kept.key("RSA_2048", "SIGN_VERIFY")
-        for algorithm in (sha256, "SYMMETRIC_DEFAULT"):
+        for algorithm in (sha256, "SYMMETRIC_DEFAULT")[: 2 if method is encrypt else 1]:
             text = refused(
                 "InvalidKeyUsageException",
                 method,
@@ -169,6 +169,10 @@ def test_keys_contexts_and_algorithms_that_do_not_fit_are_refused(
     # A symmetric key's blob under an RSA key's name
     blob = encrypt(KeyId=symmetric["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     refused("IncorrectKeyException", decrypt, KeyId=rsa_key["KeyId"], CiphertextBlob=blob)
+    refused("IncorrectKeyException", decrypt, KeyId=signing["KeyId"], CiphertextBlob=blob)
+    # RSA's ciphertext without its algorithm
+    raw = sealed["CiphertextBlob"]
+    refused("InvalidCiphertextException", decrypt, KeyId=rsa_key["KeyId"], CiphertextBlob=raw)
 
 
 def test_only_symmetric_keys_make_data_keys(kept, kept_client, refused, rsa_key):
@@ -181,7 +185,7 @@ def test_only_symmetric_keys_make_data_keys(kept, kept_client, refused, rsa_key)
     ):
         method = getattr(kept_client, name)
         text = refused("InvalidKeyUsageException", method, KeyId=rsa_key["KeyId"], **more)
-        assert text == "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048."
+        assert text == "You cannot generate a data key with an asymmetric CMK"
         mac = kept.key("HMAC_256", "GENERATE_VERIFY_MAC")
         text = refused("InvalidKeyUsageException", method, KeyId=mac["KeyId"], **more)
         assert f"{mac['Arn']} key usage is GENERATE_VERIFY_MAC which is not valid for" in text

@@ -10,7 +10,7 @@ from clavero.model import errors
 ALIAS_PREFIX: Final = "alias/"
 RESERVED_ALIAS_PREFIX: Final = "alias/aws/"
 
-_KEY_ID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
+_KEY_ID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32}")
 _ALIAS_NAME = re.compile("alias/[a-zA-Z0-9/_-]+")
 _ACCOUNT = re.compile("[0-9]{12}")
 _REGION = re.compile("[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}")
@@ -47,7 +47,7 @@ def root_arn(account: str, *, partition: str = "aws") -> str:
 
 
 def is_key_id(text: str) -> bool:
-    """Whether the text is a key id: a lower-case UUID, or mrk- and 32 hex digits."""
+    """Whether the text is a key id: a UUID, or mrk- and 32 hex digits, in either case."""
     return _KEY_ID.fullmatch(text) is not None
 
 

@@ -2,7 +2,8 @@
 
 Where the texts come from: [L] recorded from AWS KMS, localstack's
 tests/aws/services/kms/test_kms.snapshot.json; [R] recorded from AWS KMS, radkawar/stackd's
-testdata/aws/kms; [P] quoted from AWS in a public report that is named;
+testdata/aws/kms; [F] measured in us-east-1 for github.com/floci-io/floci/pull/3968, or where it
+says; [P] quoted from AWS in a public report that is named;
 [O] ours, because no AWS text is known: it says what was wrong and what to do.
 """
 
@@ -93,7 +94,7 @@ def number_of_bytes_required() -> KMSError:
 
 
 def data_key_size_required() -> KMSError:
-    """GenerateDataKey with neither or both of the sizes [P: nsmithuk/local-kms/issues/6]."""
+    """GenerateDataKey with neither or both of the sizes [F]."""
     return validation("Please specify either number of bytes or key spec.")
 
 
@@ -103,7 +104,7 @@ def invalid_marker() -> KMSError:
 
 
 def dry_run() -> KMSError:
-    """[P: AWS's CloudTrail examples of DryRun]"""
+    """[L]"""
     return KMSError(
         "DryRunOperationException",
         "The request would have succeeded, but the DryRun option is set.",
@@ -144,7 +145,7 @@ def key_not_found(key_arn: str) -> KMSError:
 
 
 def alias_not_found(alias_arn: str) -> KMSError:
-    """[P: cloudposse/docs/issues/152]"""
+    """[F]"""
     return KMSError("NotFoundException", f"Alias {alias_arn} is not found.")
 
 
@@ -154,7 +155,7 @@ def invalid_key_id(key_id: str) -> KMSError:
 
 
 def invalid_key_id_in_arn(key_id: str) -> KMSError:
-    """The same inside a key ARN, where AWS leaves the quotes out [P: mondoohq/mql/pull/10108]."""
+    """The same inside a key ARN, where AWS leaves the quotes out [F]."""
     return KMSError("NotFoundException", f"Invalid keyId {key_id}")
 
 
@@ -175,8 +176,7 @@ def malformed_arn(message: str) -> KMSError:
 
 # --- the state and the kind of the key -----------------------------------------------------------
 
-# [L] pending import; [P: hashicorp/terraform-provider-aws/issues/17889] pending deletion; the rest
-# follow the same pattern [O].
+# [L] pending import; [F] pending deletion; the rest follow the same pattern [O].
 _STATE_TEXT = {
     "PendingDeletion": "pending deletion",
     "PendingImport": "pending import",
@@ -190,7 +190,7 @@ _STATE_TEXT = {
 
 
 def key_disabled(key_arn: str) -> KMSError:
-    """[P: AWS developer guide, "DisabledException ... is disabled."]"""
+    """[L]"""
     return KMSError("DisabledException", f"{key_arn} is disabled.")
 
 
@@ -248,10 +248,16 @@ def usage_incompatible(usage: str, key_spec: str) -> KMSError:
 
 
 def only_in_china(key_spec: str) -> KMSError:
-    """[O]"""
+    """SM2, outside of the China Regions [F: floci-io/floci/issues/3026]."""
     return KMSError(
-        "UnsupportedOperationException",
-        f"{key_spec} is supported in the China Regions of AWS only: use another spec.",
+        "UnsupportedOperationException", f"KeySpec {key_spec} is not supported in this Region"
+    )
+
+
+def no_data_key_of_asymmetric() -> KMSError:
+    """A data key under a key pair that encrypts [F]."""
+    return KMSError(
+        "InvalidKeyUsageException", "You cannot generate a data key with an asymmetric CMK"
     )
 
 

@@ -1,4 +1,4 @@
-"""Why parameters break the model, in the words of AWS's Validation- and SerializationException.
+r"""Why parameters break the model, in the words of AWS's Validation- and SerializationException.
 
 Texts of validation errors, as AWS sends them:
 
@@ -6,14 +6,15 @@ Texts of validation errors, as AWS sends them:
   must have value greater than or equal to 1`, `Value 'INVALID' at 'macAlgorithm' ... Member must
   satisfy enum value set: [...]` and, for a sensitive member, `Value at 'plaintext' failed ...
   Member must have length less than or equal to 4096`: recorded from AWS KMS in localstack's
-  tests/aws/services/kms/test_kms.snapshot.json. AWS lists enum values in an order of its own,
-  which changes between releases; here it is the model's.
-* `Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal
-  to 1`: github.com/stelligent/mu/issues/382.
-* Blobs read `Value 'java.nio.HeapByteBuffer[pos=0 lim=0 cap=0]' at 'ciphertextBlob'`, as Java
-  prints them (github.com/nsmithuk/local-kms, Decrypt).
-* `2 validation errors detected: A; B`, the pattern before the length, and list members as
-  'tags.1.member.tagKey' counted from 1: AWS IAM, Firehose and DynamoDB in many public reports.
+  tests/aws/services/kms/test_kms.snapshot.json.
+* `2 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: Member must have
+  length greater than or equal to 1; Value '' at 'keyId' failed ... Member must satisfy regular
+  expression pattern: ^\p{ASCII}+$`; `Value at 'ciphertextBlob' failed ...` for a blob, and `Value
+  null at 'mac'` for one that is missing, but `Value at 'message'` where it is sensitive: measured
+  in us-east-1 for github.com/floci-io/floci/pull/3968.
+* AWS lists the values of an enum in an order of its own; it is the model's unless _LISTED has it.
+* List members as 'tags.1.member.tagKey', counted from 1: AWS IAM, Firehose and DynamoDB in many
+  public reports.
 * `Value '{a=b}' at 'tags' failed to satisfy constraint: Map value must satisfy constraint: [A, B]`:
   github.com/SWO-GS/auto-tag/issues/77.
 
@@ -29,13 +30,29 @@ from typing import Any, Literal, NamedTuple
 
 from clavero.model.fastcheck import blob_length, canonical, is_timestamp, is_unicode
 from clavero.model.patterns import compile_pattern
-from clavero.model.shapes import Shape
+from clavero.model.shapes import ASCII_ONLY, ASCII_PATTERN, Shape
 
 # A message stays small whatever was sent: it goes into answers, audit records and logs.
 ECHO_LIMIT = 256
 PROBLEM_LIMIT = 10
 
 _NOT_NULL = "Member must not be null"
+# What AWS lists for some enums, from the two recordings named above. The keySpec of a data key is
+# one of AES_256 and AES_128, and what AWS lists instead is its own.
+_LISTED = {
+    "MacAlgorithmSpec": "HMAC_SHA_384, HMAC_SHA_256, HMAC_SHA_224, HMAC_SHA_512",
+    "EncryptionAlgorithmSpec": "RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, SM2PKE, SYMMETRIC_DEFAULT",
+    "SigningAlgorithmSpec": (
+        "RSASSA_PSS_SHA_256, RSASSA_PSS_SHA_384, RSASSA_PSS_SHA_512, RSASSA_PKCS1_V1_5_SHA_256, "
+        "RSASSA_PKCS1_V1_5_SHA_384, RSASSA_PKCS1_V1_5_SHA_512, ECDSA_SHA_256, ECDSA_SHA_384, "
+        "ECDSA_SHA_512, ED25519_SHA_512, ED25519_PH_SHA_512, SM2DSA, ML_DSA_SHAKE_256"
+    ),
+    "DataKeySpec": (
+        "RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, "
+        "ECC_SECG_P256K1, ECC_NIST_EDWARDS25519, SYMMETRIC_DEFAULT, HMAC_224, HMAC_256, HMAC_384, "
+        "HMAC_512, SM2, ML_DSA_44, ML_DSA_65, ML_DSA_87"
+    ),
+}
 
 
 class Problem(NamedTuple):
@@ -130,10 +147,10 @@ def _map_problems(shape: Shape, pairs: dict[Any, Any], path: str) -> Iterator[_F
 
 
 def _failure(shape: Shape, value: Any, path: str, constraint: str) -> str:
-    if value is None:
-        told = "Value null"
-    elif _is_sensitive(shape):
+    if _is_sensitive(shape) or (shape.type == "blob" and value is not None):
         told = "Value"
+    elif value is None:
+        told = "Value null"
     else:
         told = f"Value '{_echo(value)}'"
     return f"{told} at '{path}' failed to satisfy constraint: {constraint}"
@@ -147,16 +164,22 @@ def _is_sensitive(shape: Shape) -> bool:
 def _broken(shape: Shape, value: Any) -> Iterator[str]:
     """The constraints that a value of the right type does not satisfy, in AWS's words and order."""
     if shape.enum and value not in shape.enum:
-        yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        yield _enum(shape)
+    if shape.min is not None or shape.max is not None:
+        size, measure = _size(shape, value)
+        if shape.max is not None and size > shape.max:
+            yield f"Member must have {measure} less than or equal to {shape.max}"
+        if shape.min is not None and size < shape.min:
+            yield f"Member must have {measure} greater than or equal to {shape.min}"
     if shape.pattern is not None and compile_pattern(shape.pattern).fullmatch(value) is None:
         yield f"Member must satisfy regular expression pattern: {shape.pattern}"
-    if shape.min is None and shape.max is None:
-        return
-    size, measure = _size(shape, value)
-    if shape.max is not None and size > shape.max:
-        yield f"Member must have {measure} less than or equal to {shape.max}"
-    if shape.min is not None and size < shape.min:
-        yield f"Member must have {measure} greater than or equal to {shape.min}"
+    if shape.name in ASCII_ONLY and not (value and value.isascii()):
+        yield f"Member must satisfy regular expression pattern: {ASCII_PATTERN}"
+
+
+def _enum(shape: Shape) -> str:
+    listed = _LISTED.get(shape.name) or ", ".join(shape.enum)
+    return f"Member must satisfy enum value set: [{listed}]"
 
 
 def _constraints(shape: Shape) -> Iterator[str]:
@@ -169,7 +192,7 @@ def _constraints(shape: Shape) -> Iterator[str]:
     if shape.pattern is not None:
         yield f"Member must satisfy regular expression pattern: {shape.pattern}"
     if shape.enum:
-        yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        yield _enum(shape)
 
 
 def _size(shape: Shape, value: Any) -> tuple[int, str]:
@@ -246,10 +269,7 @@ def shown(value: object) -> str:
 
 
 def _echo(value: Any) -> str:
-    """The value as Java prints it, bounded: `a`, `[a, b]`, `{a=b}`, a blob by its length."""
-    length = blob_length(value)
-    if length is not None:
-        return f"java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]"
+    """The value as Java prints it, bounded: `a`, `[a, b]`, `{a=b}`."""
     if value is None:
         return "null"
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from clavero.model.patterns import compile_pattern
-from clavero.model.shapes import Shape
+from clavero.model.shapes import ASCII_ONLY, Shape
 
 # Seconds since the epoch of the years 1 to 9999, which is what a datetime holds.
 _FIRST_TIMESTAMP = -62_135_596_800
@@ -108,6 +108,8 @@ def _string(shape: Shape) -> Callable[[Any], bool]:
     if shape.enum:
         values = frozenset(shape.enum)
         return lambda value: type(value) is str and value in values
+    if shape.name in ASCII_ONLY:
+        return lambda value: type(value) is str and low <= len(value) <= high and value.isascii()
     if shape.pattern is not None:
         match = compile_pattern(shape.pattern).fullmatch
         return lambda value: (

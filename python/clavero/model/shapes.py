@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from clavero.model.generated import SHAPES
+
+# AWS's pattern for key ids, aliases and their ARNs, which the model leaves out: it was measured for
+# github.com/floci-io/floci/pull/3968.
+ASCII_ONLY: Final = frozenset({"KeyIdType"})
+ASCII_PATTERN: Final = r"^\p{ASCII}+$"
 
 
 class Shape(NamedTuple):

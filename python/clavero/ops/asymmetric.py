@@ -10,7 +10,7 @@ from clavero.ops.call import Call, Response, as_bytes
 from clavero.ops.context import OpsContext, not_built
 from clavero.ops.directory import Key
 from clavero.ops.registry import Handler, by_any_name
-from clavero.ops.usage import algorithm_of, public_key
+from clavero.ops.usage import algorithm_of, fits, public_key
 
 _RAW: Final = "RAW"
 
@@ -107,15 +107,44 @@ def decapsulate(context: OpsContext, call: Call) -> Response:
 
 HANDLERS: Final = (
     Handler("GetPublicKey", get_public_key, resolve=by_any_name, states=states.WITH_MATERIAL),
-    Handler("Sign", sign, resolve=by_any_name, states=states.ENABLED, computes=True),
-    Handler("Verify", verify, resolve=by_any_name, states=states.ENABLED, computes=True),
+    Handler(
+        "Sign",
+        sign,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.SIGN_VERIFY),
+    ),
+    Handler(
+        "Verify",
+        verify,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.SIGN_VERIFY),
+    ),
     Handler(
         "DeriveSharedSecret",
         derive_shared_secret,
         resolve=by_any_name,
         states=states.ENABLED,
         computes=True,
+        fits=fits(specs.KEY_AGREEMENT),
     ),
-    Handler("Encapsulate", encapsulate, resolve=by_any_name, states=states.ENABLED, computes=True),
-    Handler("Decapsulate", decapsulate, resolve=by_any_name, states=states.ENABLED, computes=True),
+    Handler(
+        "Encapsulate",
+        encapsulate,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.ENCAPSULATE_DECAPSULATE),
+    ),
+    Handler(
+        "Decapsulate",
+        decapsulate,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.ENCAPSULATE_DECAPSULATE),
+    ),
 )

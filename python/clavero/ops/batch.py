@@ -15,10 +15,10 @@ from clavero.model.operations import OPERATIONS
 from clavero.ops import states
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, not_built
-from clavero.ops.datakeys import size_of
+from clavero.ops.datakeys import fits_data_key, size_of
 from clavero.ops.directory import Key, Version
 from clavero.ops.registry import Handler, Need, by_any_name
-from clavero.ops.usage import algorithm_of, check_symmetric
+from clavero.ops.usage import algorithm_of, check_symmetric, fits
 
 # Bounds the memory of one call (2 GiB of 1024-byte keys would be beyond it): 2^24.
 MAX_KEYS: Final = 1 << 24
@@ -188,6 +188,7 @@ HANDLERS: Final = (
         action="kms:GenerateDataKey",
         states=states.ENABLED,
         computes=True,
+        fits=fits_data_key,
     ),
     Handler(
         "EncryptMany",
@@ -196,6 +197,7 @@ HANDLERS: Final = (
         action="kms:Encrypt",
         states=states.ENABLED,
         computes=True,
+        fits=fits(specs.ENCRYPT_DECRYPT),
     ),
     Handler(
         "DecryptMany",

@@ -11,7 +11,7 @@ from clavero.ops.call import Call, Response, as_bytes
 from clavero.ops.context import OpsContext, not_built
 from clavero.ops.directory import ForeignResource, Key, Version
 from clavero.ops.registry import Handler, Need, account_wide, by_any_name
-from clavero.ops.usage import algorithm_of, check_usage, public_key
+from clavero.ops.usage import algorithm_of, check_usage, fits, public_key
 
 SYMMETRIC: Final = specs.SYMMETRIC_DEFAULT
 _OF_CIPHERTEXT: Final = "on the resource associated with this ciphertext"
@@ -41,7 +41,6 @@ def _opening_algorithm(call: Call, key: Key, prefix: str = "") -> str:
     """
     algorithm: str = call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC)
     if algorithm == SYMMETRIC:
-        check_usage(call, key, specs.ENCRYPT_DECRYPT)
         return algorithm
     return _sealing_algorithm(call, key, prefix)
 
@@ -125,12 +124,32 @@ def _needs_of_decrypt(call: Call) -> Sequence[Need]:
     return (Need("kms:Decrypt", key, named),)
 
 
+def _fits_decrypt(context: OpsContext, call: Call) -> None:
+    """What AWS says before it looks at the key's state: that the ciphertext is another key's."""
+    _fits_opening(context, call, call.keys[0])
+
+
+def _fits_opening(context: OpsContext, call: Call, key: Key, prefix: str = "") -> None:
+    if _ignores_ciphertext(call) or _opening_algorithm(call, key, prefix) != SYMMETRIC:
+        check_usage(call, key, specs.ENCRYPT_DECRYPT)
+    else:
+        context_member = "SourceEncryptionContext" if prefix else "EncryptionContext"
+        _version(context, call, context_member, key)
+
+
+def _fits_re_encrypt(context: OpsContext, call: Call) -> None:
+    source, destination = call.keys
+    _fits_opening(context, call, source, "Source")
+    check_usage(call, destination, specs.ENCRYPT_DECRYPT)
+
+
 def decrypt(context: OpsContext, call: Call) -> Response:
     """Decrypt: by the material that the blob names, and no other."""
     key = call.keys[0]
     params = call.params
     algorithm = _opening_algorithm(call, key)
     if _ignores_ciphertext(call):
+        check_usage(call, key, specs.ENCRYPT_DECRYPT)
         raise errors.dry_run()
     if algorithm != SYMMETRIC:
         plaintext = context.keystore.rsa_decrypt(
@@ -185,6 +204,7 @@ def re_encrypt(context: OpsContext, call: Call) -> Response:
     opening = _opening_algorithm(call, source, "Source")
     sealing = _sealing_algorithm(call, destination, "Destination")
     if _ignores_ciphertext(call):
+        check_usage(call, source, specs.ENCRYPT_DECRYPT)
         raise errors.dry_run()
     blob = as_bytes(params["CiphertextBlob"])
     old_context = params.get("SourceEncryptionContext")
@@ -230,7 +250,14 @@ def generate_random(context: OpsContext, call: Call) -> Response:
 
 
 HANDLERS: Final = (
-    Handler("Encrypt", encrypt, resolve=by_any_name, states=states.ENABLED, computes=True),
+    Handler(
+        "Encrypt",
+        encrypt,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.ENCRYPT_DECRYPT),
+    ),
     Handler(
         "Decrypt",
         decrypt,
@@ -238,6 +265,7 @@ HANDLERS: Final = (
         needs=_needs_of_decrypt,
         states=states.ENABLED,
         computes=True,
+        fits=_fits_decrypt,
     ),
     Handler(
         "ReEncrypt",
@@ -246,6 +274,7 @@ HANDLERS: Final = (
         needs=_needs_of_reencrypt,
         states=states.ENABLED,
         computes=True,
+        fits=_fits_re_encrypt,
     ),
     Handler("GenerateRandom", generate_random, needs=account_wide("kms:GenerateRandom")),
 )

@@ -9,7 +9,7 @@ from clavero.ops import states
 from clavero.ops.call import Call, Params, Response
 from clavero.ops.context import OpsContext, not_built
 from clavero.ops.registry import Handler, by_any_name
-from clavero.ops.usage import check_symmetric
+from clavero.ops.usage import check_symmetric, check_usage, fits
 
 _SIZES: Final = {"AES_256": 32, "AES_128": 16}
 
@@ -26,17 +26,24 @@ def size_of(params: Params) -> int:
     raise errors.data_key_size_required()
 
 
+def fits_data_key(context: OpsContext, call: Call) -> None:
+    """What AWS asks before it looks at the key's state: the size, then the key's usage."""
+    size_of(call.params)
+    check_usage(call, call.keys[0], specs.ENCRYPT_DECRYPT)
+
+
 def generate_data_key(context: OpsContext, call: Call) -> Response:
     """GenerateDataKey."""
     params = call.params
     if "Recipient" in params:
         raise not_built("Recipient (attestation of Nitro enclaves)")
     key = call.keys[0]
+    size = size_of(params)
     if key.row.spec != specs.SYMMETRIC_DEFAULT:  # spares the hottest call of all a call
         check_symmetric(call, key)
     version = key.current
     plaintext, blob = context.keystore.generate_data_key(
-        version, size_of(params), params.get("EncryptionContext")
+        version, size, params.get("EncryptionContext")
     )
     return {
         "CiphertextBlob": blob,
@@ -50,10 +57,11 @@ def generate_data_key_without_plaintext(context: OpsContext, call: Call) -> Resp
     """GenerateDataKeyWithoutPlaintext."""
     params = call.params
     key = call.keys[0]
+    size = size_of(params)
     check_symmetric(call, key)
     version = key.current
     blob = context.keystore.generate_data_key_without_plaintext(
-        version, size_of(params), params.get("EncryptionContext")
+        version, size, params.get("EncryptionContext")
     )
     return {
         "CiphertextBlob": blob,
@@ -106,6 +114,7 @@ HANDLERS: Final = (
         resolve=by_any_name,
         states=states.ENABLED,
         computes=True,
+        fits=fits_data_key,
     ),
     Handler(
         "GenerateDataKeyWithoutPlaintext",
@@ -113,6 +122,7 @@ HANDLERS: Final = (
         resolve=by_any_name,
         states=states.ENABLED,
         computes=True,
+        fits=fits_data_key,
     ),
     Handler(
         "GenerateDataKeyPair",
@@ -120,6 +130,7 @@ HANDLERS: Final = (
         resolve=by_any_name,
         states=states.ENABLED,
         computes=True,
+        fits=fits(specs.ENCRYPT_DECRYPT),
     ),
     Handler(
         "GenerateDataKeyPairWithoutPlaintext",
@@ -127,5 +138,6 @@ HANDLERS: Final = (
         resolve=by_any_name,
         states=states.ENABLED,
         computes=True,
+        fits=fits(specs.ENCRYPT_DECRYPT),
     ),
 )

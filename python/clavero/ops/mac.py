@@ -9,7 +9,7 @@ from clavero.ops import states
 from clavero.ops.call import Call, Response, as_bytes
 from clavero.ops.context import OpsContext
 from clavero.ops.registry import Handler, by_any_name
-from clavero.ops.usage import algorithm_of
+from clavero.ops.usage import algorithm_of, fits
 
 
 def generate_mac(context: OpsContext, call: Call) -> Response:
@@ -32,6 +32,20 @@ def verify_mac(context: OpsContext, call: Call) -> Response:
 
 
 HANDLERS: Final = (
-    Handler("GenerateMac", generate_mac, resolve=by_any_name, states=states.ENABLED, computes=True),
-    Handler("VerifyMac", verify_mac, resolve=by_any_name, states=states.ENABLED, computes=True),
+    Handler(
+        "GenerateMac",
+        generate_mac,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.GENERATE_VERIFY_MAC),
+    ),
+    Handler(
+        "VerifyMac",
+        verify_mac,
+        resolve=by_any_name,
+        states=states.ENABLED,
+        computes=True,
+        fits=fits(specs.GENERATE_VERIFY_MAC),
+    ),
 )

@@ -46,7 +46,8 @@ class Handler:
     `decide` that the operation itself decides. `states` are the key states in which it runs, None
     where it is about no key. `computes` says that running it changes nothing: a dry run then runs
     it too, and tells only after that that it would have succeeded. What else a dry run must refuse,
-    `check` refuses.
+    `check` refuses. `fits` refuses what AWS refuses before it looks at the key's state, and is
+    asked where the state does not fit: else `run` refuses the same.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Handler:
         "check",
         "computes",
         "decide",
+        "fits",
         "name",
         "named",
         "needs",
@@ -75,6 +77,7 @@ class Handler:
         computes: bool = False,
         check: Check | None = None,
         decide: Decide | None = None,
+        fits: Check | None = None,
     ) -> None:
         self.name: Final = name
         self.run: Final = run
@@ -86,6 +89,7 @@ class Handler:
         self.computes: Final = computes
         self.check: Final = check
         self.decide: Final = decide
+        self.fits: Final = fits
 
 
 def account_wide(action: str) -> Needs:

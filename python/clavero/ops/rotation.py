@@ -140,6 +140,10 @@ def _check_automatic(key: Key) -> None:
         raise errors.key_origin(key.arn, key.row.origin)
 
 
+def _fits_automatic(context: OpsContext, call: Call) -> None:
+    _check_automatic(call.keys[0])
+
+
 def enable_key_rotation(context: OpsContext, call: Call) -> Response:
     """EnableKeyRotation. Where it is enabled already, only another period changes the date."""
     key = call.keys[0]
@@ -262,10 +266,18 @@ _AUTOMATIC_STATES: Final = frozenset({"Enabled", "PendingImport"})
 
 HANDLERS: Final = (
     Handler(
-        "EnableKeyRotation", enable_key_rotation, resolve=by_key_id(), states=_AUTOMATIC_STATES
+        "EnableKeyRotation",
+        enable_key_rotation,
+        resolve=by_key_id(),
+        states=_AUTOMATIC_STATES,
+        fits=_fits_automatic,
     ),
     Handler(
-        "DisableKeyRotation", disable_key_rotation, resolve=by_key_id(), states=_AUTOMATIC_STATES
+        "DisableKeyRotation",
+        disable_key_rotation,
+        resolve=by_key_id(),
+        states=_AUTOMATIC_STATES,
+        fits=_fits_automatic,
     ),
     Handler(
         "GetKeyRotationStatus", get_key_rotation_status, resolve=by_key_id(), states=states.ANY

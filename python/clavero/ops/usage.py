@@ -7,6 +7,7 @@ from clavero.model import errors, specs
 from clavero.ops.call import Call
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Key
+from clavero.ops.registry import Check
 
 
 def check_usage(call: Call, key: Key, usage: str) -> None:
@@ -28,12 +29,21 @@ def algorithm_of(call: Call, key: Key, usage: str, member: str, default: str = "
     return algorithm
 
 
+def fits(usage: str) -> Check:
+    """What AWS asks of the key before its state: that it is for `usage`."""
+
+    def check(context: OpsContext, call: Call) -> None:
+        check_usage(call, call.keys[0], usage)
+
+    return check
+
+
 def check_symmetric(call: Call, key: Key) -> None:
     """Refuse a key that does not encrypt data keys: one that is not SYMMETRIC_DEFAULT."""
     spec = key.row.spec
     if spec != specs.SYMMETRIC_DEFAULT:
         check_usage(call, key, specs.ENCRYPT_DECRYPT)
-        raise errors.algorithm_incompatible(specs.SYMMETRIC_DEFAULT, spec)
+        raise errors.no_data_key_of_asymmetric()
 
 
 def public_key(context: OpsContext, key: Key) -> bytes:
