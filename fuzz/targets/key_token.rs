@@ -32,13 +32,22 @@ fn check_token(bytes: &[u8], binding: &KeyBinding<'_>) {
     let named = token_domain_key(bytes);
     assert_eq!(named.is_ok(), bytes.len() >= 64 && bytes[..4] == [1, 1, 0, 0]);
     let loaded = hsm.load_key(bytes, hbkid, binding);
-    let same = (binding.account, binding.key_id, binding.spec) == (BINDING.account, BINDING.key_id, BINDING.spec);
+    let same = (binding.account, binding.key_id, binding.spec, binding.multi_region)
+        == (BINDING.account, BINDING.key_id, BINDING.spec, BINDING.multi_region);
     if bytes == token && same {
         hsm.unload_key(loaded.unwrap()).unwrap();
     } else {
         assert_eq!(loaded, Err(Error::InvalidToken));
         assert_eq!(hsm.rewrap_key(bytes, hbkid, binding), Err(Error::InvalidToken));
     }
+}
+
+/// No bytes leave the Region as a multi-Region key's: the genuine token is a single-Region key's.
+fn check_transfer(bytes: &[u8]) {
+    let Genuine { hsm, hbkid, .. } = genuine();
+    let claimed = KeyBinding { multi_region: true, ..BINDING };
+    assert_eq!(hsm.transfer_key(bytes, hbkid, &claimed, "eu-west-1"), Err(Error::InvalidToken));
+    assert_eq!(hsm.transfer_fingerprint(bytes, hbkid, &claimed, "eu-west-1"), Err(Error::InvalidToken));
 }
 
 fn check_record(bytes: &[u8]) {
@@ -61,6 +70,10 @@ fuzz_target!(|data: &[u8]| {
             KeyBinding { account: next(BINDING.account), key_id: next(BINDING.key_id), spec: next(BINDING.spec), ..BINDING };
         check_token(&genuine.token, &binding);
     }
+    check_token(&genuine.token, &KeyBinding { multi_region: true, ..BINDING });
+    check_transfer(data);
+    check_transfer(&genuine.token);
+    check_transfer(&common::edited(&genuine.token, data));
     check_record(data);
     check_record(&common::edited(&genuine.record, data));
     let opened = genuine.hsm.open_opaque(REGION, "fuzz", data);

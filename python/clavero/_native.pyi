@@ -37,8 +37,8 @@ MAX_BATCH: Final[int]
 BLOB_OVERHEAD: Final[int]
 """Bytes that a ciphertext blob has beyond its plaintext."""
 
-_Binding: TypeAlias = tuple[str, str, str, str, str, str]
-"""Region, account, key id, spec, usage, origin: whose a key is, authenticated in its token."""
+_Binding: TypeAlias = tuple[str, str, str, str, str, str, bool]
+"""Region, account, key id, spec, usage, origin, whether multi-Region: authenticated in tokens."""
 _Context: TypeAlias = dict[str, str] | None
 
 class HsmError(Exception):
@@ -153,6 +153,15 @@ class Hsm:
         """Load a stored token; gives a handle. Raises InvalidToken."""
     def rewrap_key(self, token: bytes, hbkid: bytes, binding: _Binding) -> bytes:
         """Seal a stored token anew under the active domain key."""
+    def transfer_key(self, token: bytes, hbkid: bytes, binding: _Binding, to_region: str) -> bytes:
+        """Seal a multi-Region key's token anew for the related key in another Region.
+
+        Raises LimitError for a single-Region key, InvalidToken for one that is said not to be.
+        """
+    def transfer_fingerprint(
+        self, token: bytes, hbkid: bytes, binding: _Binding, to_region: str
+    ) -> bytes:
+        """The fingerprint that the key's imported material has in another Region."""
     def unload_key(self, handle: int) -> None:
         """Wipe a loaded key."""
     def evict_idle_keys(self) -> int:

@@ -204,11 +204,8 @@ class Maintenance:
                     key = keys.get(tx, row.region, row.account, row.key_id)
                 if key is None or row.token is None:
                     continue  # erased meanwhile
-                binding = Binding(
-                    row.region, row.account, row.key_id, key.spec, key.usage, key.origin
-                )
                 try:
-                    token = self._keystore.rewrap(binding, row.hbkid, row.token)
+                    token = self._keystore.rewrap(Binding.of(key), row.hbkid, row.token)
                     replaced.append((row.hbkid, row.token, token))
                 except KMSError:
                     # A damaged row: it keeps its token, and the domain key that it names stays.

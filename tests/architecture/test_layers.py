@@ -47,6 +47,7 @@ HSM_ORDER = (
     {"hsm"},
     {"message", "asymmetric"},
     {"batch", "pairs", "import"},
+    {"transfer"},
 )
 
 

@@ -10,6 +10,7 @@ pub(crate) const BINDING: KeyBinding<'static> = KeyBinding {
     spec: "SYMMETRIC_DEFAULT",
     usage: "ENCRYPT_DECRYPT",
     origin: "AWS_KMS",
+    multi_region: false,
 };
 
 /// An HSM with one domain in force, and the domain's record.

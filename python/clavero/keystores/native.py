@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeVar
 
 from clavero import _native
 from clavero._native import (
@@ -37,6 +37,38 @@ material_id: Callable[[bytes], str] = _native.material_id
 token_domain_key: Callable[[bytes], bytes] = _native.token_domain_key
 
 
+class Bound(Protocol):
+    """What a key's backing keys are bound to: its stored row has all of it."""
+
+    @property
+    def region(self) -> str:
+        """AWS Region."""
+
+    @property
+    def account(self) -> str:
+        """12 digits."""
+
+    @property
+    def key_id(self) -> str:
+        """The KMS key id."""
+
+    @property
+    def spec(self) -> str:
+        """KeySpec."""
+
+    @property
+    def usage(self) -> str:
+        """KeyUsage."""
+
+    @property
+    def origin(self) -> str:
+        """Origin."""
+
+    @property
+    def multi_region(self) -> bool:
+        """Whether it is a multi-Region key."""
+
+
 class Binding(NamedTuple):
     """Whose a backing key is and what for: every field is authenticated in its token."""
 
@@ -46,6 +78,20 @@ class Binding(NamedTuple):
     spec: str
     usage: str
     origin: str
+    multi_region: bool = False
+
+    @classmethod
+    def of(cls, key: Bound) -> Binding:
+        """The binding of a key's backing keys."""
+        return cls(
+            key.region,
+            key.account,
+            key.key_id,
+            key.spec,
+            key.usage,
+            key.origin,
+            key.multi_region,
+        )
 
 
 class Material:
@@ -151,6 +197,25 @@ class NativeKeyStore:
         """Seal a stored token anew under the active domain key."""
         try:
             return self._hsm.rewrap_key(token, hbkid, binding)
+        except HsmError as error:
+            _refuse(error, binding)
+
+    def transfer(self, binding: Binding, hbkid: bytes, token: bytes, region: str) -> bytes:
+        """A token of the same backing key for the related multi-Region key in `region`.
+
+        Call it inside the transaction that stores the token, as `generate`.
+        """
+        try:
+            return self._hsm.transfer_key(token, hbkid, binding, region)
+        except HsmError as error:
+            _refuse(error, binding)
+
+    def transfer_fingerprint(
+        self, binding: Binding, hbkid: bytes, token: bytes, region: str
+    ) -> bytes:
+        """What imported key material is known by in `region`, for the related multi-Region key."""
+        try:
+            return self._hsm.transfer_fingerprint(token, hbkid, binding, region)
         except HsmError as error:
             _refuse(error, binding)
 

@@ -52,8 +52,7 @@ class Version(Material):
     @property
     def binding(self) -> Binding:
         """Whose the backing key is and what for."""
-        row = self.key.row
-        return Binding(row.region, row.account, row.key_id, row.spec, row.usage, row.origin)
+        return Binding.of(self.key.row)
 
 
 class NoMaterial(Version):

@@ -73,7 +73,7 @@ def rotate(
                 if row.origin == _EXTERNAL:
                     version = _imported(tx, row)
                 else:
-                    made = keystore.generate(Binding(*named, row.spec, row.usage, row.origin))
+                    made = keystore.generate(Binding.of(row))
                     version = _fresh(tx, row, made, now)
                 versions.retire_current(tx, *named)
                 version = versions.put_current(tx, version, kind, now)

@@ -27,6 +27,7 @@ fn setup() -> (Hsm, KeyHandle, EncryptionContext) {
         spec: "SYMMETRIC_DEFAULT",
         usage: "ENCRYPT_DECRYPT",
         origin: "AWS_KMS",
+        multi_region: false,
     };
     let handle = hsm.generate_key(&binding).unwrap().2;
     (hsm, handle, EncryptionContext::new(vec![("a", "bcd")]).unwrap()) // 16 canonical bytes: 64 of AAD with the header

@@ -18,6 +18,7 @@ const BINDING: KeyBinding<'static> = KeyBinding {
     spec: "SYMMETRIC_DEFAULT",
     usage: "ENCRYPT_DECRYPT",
     origin: "AWS_KMS",
+    multi_region: false,
 };
 
 fn hsm() -> Hsm {

@@ -484,7 +484,13 @@ impl Inner {
         self.domains.get(region).and_then(|domain| domain.current.as_ref()).ok_or_else(|| Error::UnknownDomain(region.to_owned()))
     }
 
-    fn open_token(&self, scratch: &mut Scratch, token: &[u8], hbkid: &Hbkid, binding: &KeyBinding<'_>) -> Result<usize> {
+    pub(crate) fn open_token(
+        &self,
+        scratch: &mut Scratch,
+        token: &[u8],
+        hbkid: &Hbkid,
+        binding: &KeyBinding<'_>,
+    ) -> Result<usize> {
         let parts = Parts::parse(token).ok_or(Error::InvalidToken)?;
         let domain_key = self.state(binding.region)?.key(parts.key_id()).ok_or(Error::InvalidToken)?;
         token::open(scratch, &parts, domain_key, hbkid, binding)

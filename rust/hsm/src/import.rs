@@ -139,7 +139,8 @@ impl Hsm {
         })
     }
 
-    fn fingerprint(&self, binding: &KeyBinding<'_>, material: &[u8]) -> Result<[u8; 32]> {
+    /// See [`Imported::fingerprint`].
+    pub(crate) fn fingerprint(&self, binding: &KeyBinding<'_>, material: &[u8]) -> Result<[u8; 32]> {
         let guard = self.read()?;
         let sealing = open_inner(&guard)?.state(binding.region)?.token_sealing_key().expose_secret();
         self.with_scratch(|scratch| {

@@ -4,6 +4,7 @@
 //! hsm        Hsm: the facade. Every call passes its guard (sealed? forked? self-tests passed?)
 //!   batch    many messages under one derived key, straight into the caller's memory
 //!   pairs, import   data key pairs; wrapping keys, and key material from outside
+//!   transfer multi-Region keys on their way to another Region
 //!   message  one message: Encrypt, Decrypt, ReEncrypt, GenerateDataKey
 //!   asymmetric   Sign, Verify, RSA Encrypt and Decrypt, MACs, ECDH, ML-KEM
 //!   domain   a Region's domain keys and their sealed state
@@ -39,6 +40,7 @@ mod rng;
 mod sealed;
 pub mod selftest;
 mod token;
+mod transfer;
 
 pub use context::EncryptionContext;
 pub use domain::DomainKeyInfo;

@@ -12,6 +12,9 @@ use crate::sealed::{Label, Parts, Scratch, open_scratch, push_field, seal_scratc
 /// The id of a backing key (one version of a KMS key): 128 bits, random, or of a seeded version pseudorandom.
 pub type Hbkid = [u8; 16];
 
+/// The last field of a multi-Region key's AAD.
+const MULTI_REGION: &[u8] = b"multi-Region";
+
 /// Whose key a token holds, and what for. Every field is authenticated.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyBinding<'a> {
@@ -27,6 +30,8 @@ pub struct KeyBinding<'a> {
     pub usage: &'a str,
     /// Origin.
     pub origin: &'a str,
+    /// Whether related keys in other Regions may have the same backing keys. Decided when the key is made, and sealed into its tokens.
+    pub multi_region: bool,
 }
 
 impl KeyBinding<'_> {
@@ -43,6 +48,10 @@ impl KeyBinding<'_> {
         push_field(&mut aad, hbkid)?;
         for field in [self.spec, self.usage, self.origin] {
             push_field(&mut aad, field.as_bytes())?;
+        }
+        if self.multi_region {
+            // A field more than any single-Region key has: neither kind of token opens as the other.
+            push_field(&mut aad, MULTI_REGION)?;
         }
         Ok(aad)
     }

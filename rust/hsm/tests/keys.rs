@@ -44,6 +44,7 @@ fn a_token_is_bound_to_every_field() {
         KeyBinding { spec: "HMAC_256", ..BINDING },
         KeyBinding { usage: "GENERATE_VERIFY_MAC", ..BINDING },
         KeyBinding { origin: "EXTERNAL", ..BINDING },
+        KeyBinding { multi_region: true, ..BINDING },
         // bytes moved over a field's edge
         KeyBinding { spec: "SYMMETRIC_DEFAULTE", usage: "NCRYPT_DECRYPT", ..BINDING },
     ];

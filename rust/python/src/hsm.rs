@@ -29,11 +29,11 @@ pub(crate) fn new_key<'py>(py: Python<'py>, key: &clavero_hsm::NewKey) -> NewKey
     )
 }
 
-/// Region, account, key id, spec, usage, origin: a named tuple on the Python side.
-pub(crate) type Binding = (PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr);
+/// Region, account, key id, spec, usage, origin, whether multi-Region: a named tuple on the Python side.
+pub(crate) type Binding = (PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, PyBackedStr, bool);
 
-pub(crate) fn bound((region, account, key_id, spec, usage, origin): &Binding) -> KeyBinding<'_> {
-    KeyBinding { region, account, key_id, spec, usage, origin }
+pub(crate) fn bound((region, account, key_id, spec, usage, origin, multi_region): &Binding) -> KeyBinding<'_> {
+    KeyBinding { region, account, key_id, spec, usage, origin, multi_region: *multi_region }
 }
 
 /// The pairs of `context`, canonical. Text that is not Unicode (lone surrogates) is refused.
@@ -154,6 +154,34 @@ impl Hsm {
         let hbkid = self::hbkid(hbkid)?;
         let token = py.detach(|| self.inner.rewrap_key(token, &hbkid, &binding)).map_err(to_python)?;
         Ok(PyBytes::new(py, &token))
+    }
+
+    fn transfer_key<'py>(
+        &self,
+        py: Python<'py>,
+        token: &[u8],
+        hbkid: &[u8],
+        binding: Binding,
+        to_region: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let binding = bound(&binding);
+        let hbkid = self::hbkid(hbkid)?;
+        let token = py.detach(|| self.inner.transfer_key(token, &hbkid, &binding, to_region)).map_err(to_python)?;
+        Ok(PyBytes::new(py, &token))
+    }
+
+    fn transfer_fingerprint<'py>(
+        &self,
+        py: Python<'py>,
+        token: &[u8],
+        hbkid: &[u8],
+        binding: Binding,
+        to_region: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let binding = bound(&binding);
+        let hbkid = self::hbkid(hbkid)?;
+        let fingerprint = py.detach(|| self.inner.transfer_fingerprint(token, &hbkid, &binding, to_region)).map_err(to_python)?;
+        Ok(PyBytes::new(py, &fingerprint))
     }
 
     fn unload_key(&self, py: Python<'_>, handle: u64) -> PyResult<()> {

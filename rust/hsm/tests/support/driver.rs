@@ -44,6 +44,7 @@ fn binding(key_id: &str) -> KeyBinding<'_> {
         spec: "SYMMETRIC_DEFAULT",
         usage: "ENCRYPT_DECRYPT",
         origin: "AWS_KMS",
+        multi_region: false,
     }
 }
 

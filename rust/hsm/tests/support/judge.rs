@@ -111,9 +111,9 @@ pub fn open_domain(root: &[u8; 32], region: &str, record: &[u8]) -> Option<Domai
     })
 }
 
-/// The AAD of a token after its header: account, Region, key id, HBKID, spec, usage, origin.
+/// The AAD of a token after its header: account, Region, key id, HBKID, spec, usage, origin, and what a multi-Region key has besides.
 pub fn token_aad(binding: &clavero_hsm::KeyBinding<'_>, hbkid: &[u8]) -> Vec<u8> {
-    fields(&[
+    let own = fields(&[
         binding.account.as_bytes(),
         binding.region.as_bytes(),
         binding.key_id.as_bytes(),
@@ -121,12 +121,21 @@ pub fn token_aad(binding: &clavero_hsm::KeyBinding<'_>, hbkid: &[u8]) -> Vec<u8>
         binding.spec.as_bytes(),
         binding.usage.as_bytes(),
         binding.origin.as_bytes(),
-    ])
+    ]);
+    if binding.multi_region { [own, fields(&[b"multi-Region"])].concat() } else { own }
 }
 
 pub fn open_token(state: &DomainState, binding: &clavero_hsm::KeyBinding<'_>, hbkid: &[u8], token: &[u8]) -> Option<Vec<u8>> {
     let domain_key = state.keys.iter().find(|key| key.id == token[4..20])?;
     open(&domain_key.key, "kms/ekt/v1", token, &token_aad(binding, hbkid))
+}
+
+/// The fingerprint of imported key material.
+pub fn fingerprint(token_sealing: &[u8], spec: &str, material: &[u8]) -> Vec<u8> {
+    let key = kbkdf(token_sealing, b"kms/fpr/v1\0", 32);
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key).unwrap();
+    mac.update(&[spec.as_bytes(), &[0], material].concat());
+    mac.finalize().into_bytes().to_vec()
 }
 
 pub fn open_blob(hbk: &[u8], pairs: &[(&str, &str)], blob: &[u8]) -> Option<Vec<u8>> {

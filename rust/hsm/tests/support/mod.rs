@@ -28,6 +28,7 @@ pub const BINDING: KeyBinding<'static> = KeyBinding {
     spec: "SYMMETRIC_DEFAULT",
     usage: "ENCRYPT_DECRYPT",
     origin: "AWS_KMS",
+    multi_region: false,
 };
 
 /// An HSM with one domain in force; gives the domain's stored record too.
