@@ -158,3 +158,23 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(folder, make_key, mon
         assert kept.execute("SELECT count(*) FROM keys").fetchone() == (1,)
     kept.close()
     assert found.Found.OLDER is found.inspect(folder / "clavero.db")
+
+
+def test_a_store_of_the_second_schema_is_upgraded_with_all_its_rows(folder, make_key):
+    folder.mkdir(mode=0o700)
+    second = create_engine(f"sqlite:///{folder / 'clavero.db'}")
+    waiting = {"enabled": False, "deletion_date": 9e9, "pending_window": 7}
+    rows = [make_key(1), make_key(2, **waiting), make_key(3, rotation_period=90, next_rotation=5.0)]
+    with second.begin() as tx:
+        tx.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        migrate.upgrade(tx, "0002")
+        for key, version in rows:
+            keys.insert_key(tx, key, version)
+            tags.put(tx, key.region, key.account, key.key_id, {"k": key.key_id})
+    second.dispose()
+    with open_store(folder) as store, store.read() as tx:
+        for key, version in rows:
+            assert keys.get(tx, *named(key)) == key
+            assert versions.of_key(tx, *named(key)) == [version]
+            assert tags.of_key(tx, *named(key)) == {"k": key.key_id}
+    assert found.Found.CURRENT is found.inspect(folder / "clavero.db")

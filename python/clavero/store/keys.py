@@ -25,7 +25,9 @@ class KeyRow:
     `usage`, `spec`, `origin` and `manager` are AWS's KeyUsage, KeySpec, Origin and KeyManager.
     Times are epoch seconds, `pending_window` and `rotation_period` days. `current_version` is the
     HBKID, 16 bytes, of the version that encrypts; None while the key waits for its material.
-    `next_rotation` is when it rotates by itself, `primary_region` where its primary key is.
+    `next_rotation` is when it rotates by itself; a replica has its primary key's. A multi-Region
+    key has a `primary_region`, where its primary key is. With a `pending_window` and without a
+    `deletion_date` a primary key waits for the deletion of its replicas.
     """
 
     region: str
@@ -46,6 +48,11 @@ class KeyRow:
     rotation_period: int | None = None
     next_rotation: float | None = None
     primary_region: str | None = None
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether the primary key is in another Region."""
+        return self.primary_region is not None and self.primary_region != self.region
 
 
 _COLUMNS = tuple(column.name for column in keys.c)
@@ -77,14 +84,18 @@ _COUNT = select(func.count()).select_from(keys)
 _COUNT_OF = _COUNT.where(
     keys.c.region == bindparam("k_region"), keys.c.account == bindparam("k_account")
 )
-# A key that is disabled or waits for its deletion keeps its date, and rotates when it is back.
+# A key that is disabled or waits for its deletion keeps its date, and rotates when it is back. A
+# replica rotates with its primary key.
+_ROTATES = keys.c.enabled & (
+    keys.c.primary_region.is_(None) | (keys.c.primary_region == keys.c.region)
+)
 _ROTATION_DUE = (
     select(*keys.c)
-    .where(keys.c.next_rotation <= bindparam("k_now"), keys.c.enabled)
+    .where(keys.c.next_rotation <= bindparam("k_now"), _ROTATES)
     .order_by(keys.c.next_rotation, keys.c.region, keys.c.account, keys.c.key_id)
     .limit(bindparam("k_limit"))
 )
-_NEXT_ROTATION = select(func.min(keys.c.next_rotation)).where(keys.c.enabled)
+_NEXT_ROTATION = select(func.min(keys.c.next_rotation)).where(_ROTATES)
 _ROTATION = (
     update(keys)
     .where(*_ONE)
@@ -106,7 +117,7 @@ _ZERO = (
 _ENABLED = (
     update(keys)
     # A key that waits for its deletion stays disabled until the deletion is cancelled.
-    .where(*_ONE, keys.c.deletion_date.is_(None))
+    .where(*_ONE, keys.c.pending_window.is_(None))
     .values(enabled=bindparam("k_value"))
 )
 _DESCRIPTION = update(keys).where(*_ONE).values(description=bindparam("k_value"))
@@ -114,7 +125,7 @@ _POLICY = update(keys).where(*_ONE).values(policy=bindparam("k_value"))
 _VERSION = update(keys).where(*_ONE).values(current_version=bindparam("k_value"))
 _SCHEDULE = (
     update(keys)
-    .where(*_ONE, keys.c.deletion_date.is_(None))
+    .where(*_ONE, keys.c.pending_window.is_(None))
     .values(
         enabled=False,
         deletion_date=bindparam("k_value"),
@@ -123,7 +134,7 @@ _SCHEDULE = (
 )
 _CANCEL = (
     update(keys)
-    .where(*_ONE, keys.c.deletion_date.is_not(None))
+    .where(*_ONE, keys.c.pending_window.is_not(None))
     .values(enabled=False, deletion_date=None, pending_window=None)
 )
 
@@ -243,18 +254,24 @@ def next_rotation(tx: Connection) -> float | None:
 
 
 def schedule_deletion(
-    tx: Connection, region: str, account: str, key_id: str, deletion_date: float, window_days: int
+    tx: Connection,
+    region: str,
+    account: str,
+    key_id: str,
+    deletion_date: float | None,
+    window_days: int,
 ) -> bool:
     """Disable the key and have it deleted at `deletion_date`, epoch seconds.
 
-    False when it does not exist or has such a date already.
+    Without a date (None) it waits for the deletion of its replicas, and then for the window. False
+    when it does not exist or its deletion is scheduled already.
     """
     values = {**_named(region, account, key_id), "k_value": deletion_date, "k_window": window_days}
     return tx.execute(_SCHEDULE, values).rowcount == 1
 
 
 def cancel_deletion(tx: Connection, region: str, account: str, key_id: str) -> bool:
-    """Take the deletion date away; the key stays disabled. False when it has no such date."""
+    """Call the scheduled deletion off; the key stays disabled. False when there was none."""
     return tx.execute(_CANCEL, _named(region, account, key_id)).rowcount == 1
 
 

@@ -20,10 +20,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 # Migrations in the order in which they apply. The last one is what `metadata` below describes.
-REVISIONS: tuple[str, ...] = ("0001", "0002")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
 HEAD: str = REVISIONS[-1]
 
 # Written into the header of the database file, so that another program's SQLite file is refused.
@@ -79,18 +80,23 @@ keys = Table(
     Column("current_version", LargeBinary(16)),
     Column("rotation_period", Integer),
     Column("next_rotation", Double),
+    # Of multi-Region keys: the Region of the primary key, which may be this one.
     Column("primary_region", String),
     CheckConstraint("length(region) > 0", name="region"),
     CheckConstraint("length(account) = 12", name="account"),
     CheckConstraint("length(key_id) > 0", name="key_id"),
     CheckConstraint("length(current_version) = 16", name="current_version"),
-    # A key that waits for its deletion must not be usable, whatever a caller forgets to check.
-    CheckConstraint("deletion_date IS NULL OR NOT enabled", name="pending_deletion"),
+    # A key that waits for its deletion must not be usable, whatever a caller forgets to check. With
+    # a window and without a date it waits for the deletion of its replicas.
+    CheckConstraint("pending_window IS NULL OR NOT enabled", name="pending_deletion"),
     CheckConstraint("deletion_date IS NULL OR pending_window IS NOT NULL", name="pending_window"),
+    CheckConstraint("multi_region = (primary_region IS NOT NULL)", name="multi_region"),
     CheckConstraint("current_version IS NOT NULL OR NOT enabled", name="material"),
     CheckConstraint("(rotation_period IS NULL) = (next_rotation IS NULL)", name="rotation"),
     Index(None, "deletion_date"),
     Index(None, "next_rotation"),
+    # The related keys of a multi-Region key, of which there are few among many.
+    Index(None, "account", "key_id", sqlite_where=text("primary_region IS NOT NULL")),
 )
 
 key_versions = Table(
@@ -126,7 +132,11 @@ key_versions = Table(
     CheckConstraint("length(domain_key_id) = 16", name="domain_key_id"),
     CheckConstraint("length(material_id) = 64", name="material_id"),
     CheckConstraint("number >= 1", name="number"),
-    CheckConstraint("state IN ('CURRENT', 'NON_CURRENT', 'PENDING_ROTATION')", name="state"),
+    CheckConstraint(
+        "state IN ('CURRENT', 'NON_CURRENT', 'PENDING_ROTATION', "
+        "'PENDING_MULTI_REGION_IMPORT_AND_ROTATION')",
+        name="state",
+    ),
     CheckConstraint("(rotation_type IS NULL) = (rotated IS NULL)", name="rotated"),
     # With hbkid at its end the index gives re-wrap its batches in order, without a sort.
     Index(None, "region", "domain_key_id", "hbkid"),
