@@ -14,7 +14,7 @@ from clavero.clock import Clock
 from clavero.keystores.native import Binding, NativeKeyStore, new_id, token_domain_key
 from clavero.model import arn
 from clavero.model.errors import KMSError
-from clavero.ops import rotation
+from clavero.ops import related, rotation
 from clavero.ops.directory import Directory
 from clavero.ops.lastusage import UsageLog
 from clavero.store import domains, keys, versions
@@ -82,16 +82,20 @@ class Maintenance:
                 break
             for row in due:
                 named = (row.region, row.account, row.key_id)
-                with self._store.write() as tx:
-                    current = keys.get(tx, *named)
-                    # It may have been cancelled since.
-                    if current is None or current.deletion_date is None:
-                        continue
-                    if current.deletion_date > now:
-                        continue
-                    keys.erase(tx, *named)
-                for version in self._directory.forget(*named):
-                    self._keystore.unload(version)
+                with self._directory.order:
+                    with self._store.write() as tx:
+                        current = keys.get(tx, *named)
+                        # It may have been cancelled since.
+                        if current is None or current.deletion_date is None:
+                            continue
+                        if current.deletion_date > now:
+                            continue
+                        keys.erase(tx, *named)
+                        primary = related.replica_gone(tx, current, now)
+                    for version in self._directory.forget(*named):
+                        self._keystore.unload(version)
+                    if primary is not None:
+                        self._directory.take_over(primary)
                 self._record("DeleteKey", row.region, row.account, now, arn.key_arn(*named))
                 erased = True
         if erased:
@@ -124,10 +128,12 @@ class Maintenance:
                     _log.exception("rotating the key %s failed", row.key_id)
                     failed.add(named)
                     continue
-                if rotated:
+                if rotated is not None:
                     extra = {"rotationType": rotation.AUTOMATIC}
                     where = arn.key_arn(*named)
                     self._record("RotateKey", row.region, row.account, now, where, extra=extra)
+                if rotated:  # its replicas with it
+                    self._record(related.SYNCHRONIZE, row.region, row.account, now, where)
         if failed:
             return now + IDLE_SWEEP
         return float("inf") if next_due is None else next_due

@@ -19,7 +19,7 @@ from clavero.iam.decision import decide
 from clavero.model import errors
 from clavero.model.errors import KMSError
 from clavero.ops import granttokens, registry, states
-from clavero.ops.call import Call, NotAsked, Response
+from clavero.ops.call import Call, Further, NotAsked, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import ForeignResource, Key
 from clavero.ops.lastusage import TRACKED, Note
@@ -200,13 +200,36 @@ class Service:
             call.source_ip,
             call.user_agent,
         )
+        self._put_on_record(record)
+        if error is None:
+            for further in call.further:
+                self._audit_further(call, further)
+        return record
+
+    def _audit_further(self, call: Call, further: Further) -> None:
+        own = further.by_service
+        record = AuditRecord(
+            further.operation,
+            further.region,
+            call.scope.account,
+            "" if own else call.principal.arn,
+            further.params,
+            further.resources,
+            self._new_id() if own else call.request_id,
+            call.time,
+        )
+        if not own:
+            record.source_ip = call.source_ip
+            record.user_agent = call.user_agent
+        self._put_on_record(record)
+
+    def _put_on_record(self, record: AuditRecord) -> None:
         try:
             self._write_record(record)
         except AuditError as failure:
             raise errors.internal(
                 f"The call could not be put on record, so it gets no answer: {failure}"
             ) from failure
-        return record
 
     def new_request_id(self) -> str:
         """An id for an answer to what is no call: an operation that KMS does not have."""

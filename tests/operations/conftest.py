@@ -164,3 +164,76 @@ def openssl(need_program, tmp_path: Path) -> Callable[..., bytes]:
         return done.stdout
 
     return run
+
+
+# Regions of the tests with multi-Region keys
+HOME, AWAY, FAR = REGION, "eu-west-1", "ap-east-1"
+
+
+class Related:
+    """A multi-Region key with its primary in HOME, and clients of three Regions."""
+
+    def __init__(self, deployment: Any, **given: Any) -> None:
+        self.deployment = deployment
+        self.clock = deployment.clock
+        self.clients = {name: deployment.client(region=name) for name in (HOME, AWAY, FAR)}
+        self.home, self.away, self.far = (self.clients[name] for name in (HOME, AWAY, FAR))
+        self.metadata = self.home.create_key(MultiRegion=True, **given)["KeyMetadata"]
+        self.id: str = self.metadata["KeyId"]
+
+    def replicate(self, region: str = AWAY, source: str = HOME, **given: Any) -> dict[str, Any]:
+        made: dict[str, Any] = self.clients[source].replicate_key(
+            KeyId=self.id, ReplicaRegion=region, **given
+        )
+        return made
+
+    def arn(self, region: str) -> str:
+        return arn_of(f"key/{self.id}", region)
+
+    def describe(self, region: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.clients[region].describe_key(KeyId=self.id)["KeyMetadata"]
+        return found
+
+    def states(self, *regions: str) -> list[str]:
+        return [self.describe(region)["KeyState"] for region in regions]
+
+    def configuration(self, kind: str, primary: str, *replicas: str) -> dict[str, Any]:
+        """What MultiRegionConfiguration must be."""
+        return {
+            "MultiRegionKeyType": kind,
+            "PrimaryKey": {"Arn": self.arn(primary), "Region": primary},
+            "ReplicaKeys": [{"Arn": self.arn(each), "Region": each} for each in replicas],
+        }
+
+
+@pytest.fixture
+def related(deployment: Deployment) -> Callable[..., Related]:
+    """Make a multi-Region key; takes what CreateKey takes."""
+
+    def make(**given: Any) -> Related:
+        return Related(deployment, **given)
+
+    return make
+
+
+@pytest.fixture
+def related_durable(durable: Deployment) -> Callable[..., Related]:
+    """The same in a KMS that can be closed and opened again."""
+
+    def make(**given: Any) -> Related:
+        return Related(durable, **given)
+
+    return make
+
+
+@pytest.fixture
+def made(related: Callable[..., Related]) -> Related:
+    """A primary key without replicas."""
+    return related(Description="the first")
+
+
+@pytest.fixture
+def replicated(made: Related) -> Related:
+    """A primary key in HOME with a replica in AWAY."""
+    made.replicate()
+    return made

@@ -49,7 +49,10 @@ def test_a_new_key_s_record_names_it(deployment, client, key):
             "UnsupportedOperationException",
             lambda c, _: c.connect_custom_key_store(CustomKeyStoreId="cks-1"),
         ),
-        ("UnsupportedOperationException", lambda c, _: c.create_key(MultiRegion=True)),
+        (
+            "UnsupportedOperationException",
+            lambda c, k: c.replicate_key(KeyId=k, ReplicaRegion="eu-west-1"),
+        ),
         ("InvalidMarkerException", lambda c, _: c.list_keys(Marker="x")),
         ("ValidationException", lambda c, k: c.encrypt_many(k, 5)),
         ("InvalidCiphertextException", lambda c, _: c.decrypt_many([b"x"])),

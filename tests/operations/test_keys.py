@@ -67,7 +67,6 @@ def test_the_old_name_of_the_key_spec_and_the_default_policy_are_taken(client):
         ({"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1"}, "Unsupported", "AWS_CLOUDHSM"),
         ({"CustomKeyStoreId": "cks-1"}, "Unsupported", "custom key store"),
         ({"XksKeyId": "abc"}, "Unsupported", "custom key store"),
-        ({"MultiRegion": True}, "Unsupported", "MultiRegion"),
         ({"Policy": "{"}, "MalformedPolicyDocumentException", "not valid JSON"),
         ({"Policy": "[" * 20_000}, "MalformedPolicyDocumentException", "not valid JSON"),
         ({"KeyUsage": "SIGN_VERIFY"}, "ValidationException", "SIGN_VERIFY is not compatible"),

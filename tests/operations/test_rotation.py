@@ -386,7 +386,7 @@ def test_a_key_whose_rotation_fails_goes_on_and_does_not_stop_the_others(
         client.enable_key_rotation(KeyId=each["KeyId"], RotationPeriodInDays=90)
     real = rotation.rotate
 
-    def fail(*arguments: Any) -> bool:
+    def fail(*arguments: Any) -> Any:
         if key["KeyId"] in arguments[3]:
             raise KMSError("KMSInternalException", "no")
         return real(*arguments)

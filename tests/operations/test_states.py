@@ -69,6 +69,8 @@ OF_OTHER_KINDS = {
     "verify",
     "verify_mac",
 }
+# Of multi-Region keys: below, and tests/operations/test_regions.py
+OF_SEVERAL_REGIONS = {"replicate_key", "update_primary_region"}
 NO_KEY = {"create_key", "generate_random", "list_keys", "list_retirable_grants"}
 
 
@@ -157,7 +159,10 @@ def test_the_table_has_every_operation_that_is_built(deployment):
     methods = {
         OPERATIONS[name].method if name in OPERATIONS else method_name(name) for name in built
     }
-    assert methods == {each.split()[0] for each in TABLE} | NO_KEY | OF_OTHER_KINDS
+    assert (
+        methods
+        == {each.split()[0] for each in TABLE} | NO_KEY | OF_OTHER_KINDS | OF_SEVERAL_REGIONS
+    )
 
 
 def test_states_survive_reopening(durable, refused):
@@ -172,3 +177,96 @@ def test_states_survive_reopening(durable, refused):
     assert after == before
     refused("DisabledException", client.encrypt, KeyId=disabled, Plaintext=b"x")
     refused("KMSInvalidStateException", client.encrypt, KeyId=pending, Plaintext=b"x")
+
+
+# --- states of multi-Region keys, and of keys in custom key stores -------------------------------
+
+# operation: what it answers on a primary key that is PendingReplicaDeletion, and on one that is
+# Creating, Updating or Unavailable: states that no key here stays in between two calls.
+PASSING: dict[str, tuple[str, str, str, str]] = {
+    "cancel_key_deletion": (OK, INVALID, INVALID, INVALID),
+    "create_alias": (INVALID, OK, OK, OK),
+    "create_grant": (INVALID, OK, OK, OK),
+    "decrypt": (INVALID, INVALID, OK, INVALID),
+    "decrypt_many": (INVALID, INVALID, OK, INVALID),
+    "delete_alias": (OK, OK, OK, OK),
+    "describe_key": (OK, OK, OK, OK),
+    "disable_key": (INVALID, INVALID, INVALID, OK),
+    "enable_key": (INVALID, INVALID, INVALID, OK),
+    "disable_key_rotation": (INVALID, INVALID, INVALID, INVALID),
+    "enable_key_rotation": (INVALID, INVALID, INVALID, INVALID),
+    "encrypt": (INVALID, INVALID, OK, INVALID),
+    "encrypt_many": (INVALID, INVALID, OK, INVALID),
+    "generate_data_key_pair": (INVALID, INVALID, OK, INVALID),
+    "generate_data_key_pair_without_plaintext": (INVALID, INVALID, OK, INVALID),
+    "generate_data_key": (INVALID, INVALID, OK, INVALID),
+    "generate_data_key_without_plaintext": (INVALID, INVALID, OK, INVALID),
+    "generate_data_keys": (INVALID, INVALID, OK, INVALID),
+    "get_key_last_usage": (OK, OK, OK, OK),
+    "get_key_policy": (OK, OK, OK, OK),
+    "get_key_rotation_status": (OK, OK, OK, OK),
+    "list_aliases": (OK, OK, OK, OK),
+    "list_grants": (OK, OK, OK, OK),
+    "list_key_policies": (OK, OK, OK, OK),
+    "list_key_rotations": (OK, OK, OK, OK),
+    "list_resource_tags": (OK, OK, OK, OK),
+    "put_key_policy": (OK, OK, OK, OK),
+    "re_encrypt from it": (INVALID, INVALID, OK, INVALID),
+    "re_encrypt to it": (INVALID, INVALID, OK, INVALID),
+    "replicate_key": (INVALID, INVALID, INVALID, INVALID),
+    "retire_grant": (OK, OK, OK, OK),
+    "revoke_grant": (OK, OK, OK, OK),
+    "rotate_key_on_demand": (INVALID, INVALID, INVALID, INVALID),
+    "schedule_key_deletion": (INVALID, OK, INVALID, OK),
+    "tag_resource": (INVALID, OK, OK, OK),
+    "untag_resource": (INVALID, OK, OK, OK),
+    "update_alias from it": (OK, OK, OK, OK),
+    "update_alias to it": (INVALID, OK, OK, OK),
+    "update_key_description": (INVALID, OK, OK, OK),
+    "update_primary_region": (INVALID, INVALID, INVALID, INVALID),
+}
+PASSING_STATES = ("PendingReplicaDeletion", "Creating", "Updating", "Unavailable")
+IN_WORDS = ("pending replica deletion", "creating", "updating", "unavailable")
+
+
+def test_both_tables_are_of_the_same_operations():
+    assert set(PASSING) == set(TABLE) | OF_SEVERAL_REGIONS
+
+
+@pytest.mark.parametrize("state", PASSING_STATES)
+@pytest.mark.parametrize("operation", sorted(PASSING))
+def test_the_table_of_passing_states(deployment, client, refused, operation, state):
+    key = client.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    other = client.create_key()["KeyMetadata"]["KeyId"]
+    client.create_alias(AliasName="alias/its", TargetKeyId=key)
+    client.create_alias(AliasName="alias/other", TargetKeyId=other)
+    blobs = {
+        each: client.encrypt(KeyId=each, Plaintext=b"data")["CiphertextBlob"]
+        for each in (key, other)
+    }
+    client.create_grant(KeyId=key, GranteePrincipal="000000000000", Operations=["Encrypt"])
+    (grant,) = client.list_grants(KeyId=key)["Grants"]
+    client.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+    if state == "PendingReplicaDeletion":
+        client.schedule_key_deletion(KeyId=key)
+    else:  # no call leaves it so: it is told so
+        deployment.kms._directory.find("us-east-1", "000000000000", key).state = state
+    metadata = client.describe_key(KeyId=key)["KeyMetadata"]
+    assert (metadata["KeyState"], metadata["Enabled"]) == (state, False)
+    given = params(operation, key, other, blobs)
+    if operation in {"retire_grant", "revoke_grant"}:
+        given = {"KeyId": metadata["Arn"], "GrantId": grant["GrantId"]}
+    given |= {
+        "replicate_key": {"ReplicaRegion": "sa-east-1"},
+        "update_primary_region": {"PrimaryRegion": "eu-west-1"},
+    }.get(operation, {})
+    method = getattr(client, operation.split()[0])
+    index = PASSING_STATES.index(state)
+    if PASSING[operation][index] == OK:
+        method(**given)
+        return
+    text = refused(INVALID, method, **given)
+    if operation == "cancel_key_deletion":
+        assert text == f"{metadata['Arn']} is not pending deletion (or pending replica deletion)."
+    else:
+        assert text == f"{metadata['Arn']} is {IN_WORDS[index]}."

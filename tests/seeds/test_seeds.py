@@ -385,6 +385,26 @@ def test_the_multi_region_ids_are_multi_region_keys_alone():
     assert "begin with mrk-" in refusal({"id": "mrk-" + "1" * 32, "multi_region": False})
 
 
+def test_a_multi_region_key_of_a_seed_has_replicas(opened, tmp_path):
+    mrk = {"id": "mrk-" + "1" * 32, "material": [OLD, NEW]}
+    kms, client = opened(mrk, path=tmp_path / "kms")
+    metadata = client.describe_key(KeyId=mrk["id"])["KeyMetadata"]
+    assert metadata["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
+    blob = client.encrypt(KeyId=mrk["id"], Plaintext=b"x")["CiphertextBlob"]
+    client.replicate_key(KeyId=mrk["id"], ReplicaRegion="eu-west-1")
+    kms.close()
+    kms, client = opened(mrk, path=tmp_path / "kms")  # the same seed still fits
+    away = kms.client(region="eu-west-1")
+    assert away.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+
+
+def test_related_keys_are_not_made_by_seeds():
+    mrk = {"id": "mrk-" + "1" * 32}
+    text = refusal(mrk, {**mrk, "region": "eu-west-1"})
+    assert text.startswith("seed: keys[1].id: mrk-")
+    assert "make a replica of it there" in text
+
+
 @pytest.mark.parametrize(
     ("document", "text"),
     [

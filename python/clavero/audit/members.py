@@ -183,6 +183,7 @@ CHANGING: frozenset[str] = frozenset(
         "RotateKeyOnDemand",
         "ScheduleKeyDeletion",
         "SeedKey",
+        "SynchronizeMultiRegionKey",
         "TagResource",
         "UntagResource",
         "UpdateAlias",

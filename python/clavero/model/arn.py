@@ -81,6 +81,12 @@ def is_alias(reference: str) -> bool:
     )
 
 
+def is_multi_region_elsewhere(reference: str, region: str) -> bool:
+    """Whether a reference is the ARN of a multi-Region key in another Region than `region`."""
+    parts = reference.split(":", 5)
+    return len(parts) == 6 and parts[3] != region and parts[5].startswith("key/mrk-")
+
+
 def parse_key_reference(
     text: str, *, region: str, account: str, partition: str = "aws"
 ) -> KeyReference:

@@ -106,7 +106,7 @@ def decapsulate(context: OpsContext, call: Call) -> Response:
 
 
 HANDLERS: Final = (
-    Handler("GetPublicKey", get_public_key, resolve=by_any_name, states=states.WITH_MATERIAL),
+    Handler("GetPublicKey", get_public_key, resolve=by_any_name, states=states.WITH_PUBLIC_KEY),
     Handler(
         "Sign",
         sign,

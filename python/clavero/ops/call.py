@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from clavero.iam.decision import Principal
@@ -40,6 +40,16 @@ class CallOperation(Protocol):
         """The parameters in plain types; raises KMSError when they do not satisfy the model."""
 
 
+class Further(NamedTuple):
+    """A record beside the call's own: what it leads to in another Region, or has the service do."""
+
+    operation: str
+    region: str
+    params: Params | None
+    resources: tuple[str, ...]
+    by_service: bool = False
+
+
 class Call:
     """One request. The pipeline fills in what comes after `decode`.
 
@@ -50,6 +60,7 @@ class Call:
     __slots__ = (
         "decode",
         "extra",
+        "further",
         "grant",
         "keys",
         "operation",
@@ -81,10 +92,11 @@ class Call:
         self.source_ip = source_ip
         self.user_agent = user_agent
         # Known later: the keys that the call is about, the grant that it retires, the keys' ARNs,
-        # and what the audit adds.
+        # what the audit adds, and further records.
         self.keys: tuple[Key, ...] = ()
         self.grant: GrantRow | None = None
         self.resources: tuple[str, ...] = ()
         self.extra: Mapping[str, object] | None = None
+        self.further: tuple[Further, ...] = ()
         self.request_id = ""
         self.time = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from clavero.model import errors, specs
+from clavero.model import arn, errors, specs
 from clavero.ops import states
 from clavero.ops.call import Call, Response, as_bytes
 from clavero.ops.context import OpsContext, not_built
@@ -71,6 +71,9 @@ def _opening_key(context: OpsContext, call: Call, prefix: str = "") -> Key:
     """
     wanted = call.params.get(f"{prefix}KeyId")
     if wanted is not None:
+        # A related key's ARN names another key than the one that opens it here.
+        if arn.is_multi_region_elsewhere(wanted, call.scope.region):
+            raise errors.incorrect_key()
         return context.directory.resolve(call.scope, wanted)
     algorithm = call.params.get(f"{prefix}EncryptionAlgorithm", SYMMETRIC)
     if algorithm != SYMMETRIC or _ignores_ciphertext(call):

@@ -95,8 +95,9 @@ class Key:
     def update(self, row: KeyRow) -> None:
         """Take over a changed row."""
         self.row = _sharing(row)
-        if row.deletion_date is not None:
-            self.state = "PendingDeletion"
+        if row.pending_window is not None:
+            waits = row.deletion_date is None
+            self.state = "PendingReplicaDeletion" if waits else "PendingDeletion"
         elif row.current_version is None:
             self.state = "PendingImport"
         else:
@@ -210,6 +211,10 @@ class Directory:
         if reference.startswith("arn:") and ":alias/" in reference:
             raise errors.invalid_arn(reference)
         return self.resolve(scope, reference)
+
+    def find(self, region: str, account: str, key_id: str) -> Key | None:
+        """The key of that id, or None. The Region must be one that has keys: its name is kept."""
+        return self._load(self.scope(region, account), key_id)
 
     def version(self, region: RegionKeys, hbkid: bytes) -> Version | None:
         """The key version of that HBKID, or None."""
@@ -338,6 +343,15 @@ class Directory:
             # A call that began before another change may hold a Key that is not the cached one.
             cached = owner.by_id.get(row.key_id)
             if cached is not None and cached is not key:
+                cached.update(row)
+
+    def take_over(self, row: KeyRow) -> None:
+        """As `changed`, for a key that may not be in memory: a related one of the call's."""
+        owner = self.scope(row.region, row.account)
+        with self._lock:
+            owner.keys.generation += 1
+            cached = owner.by_id.get(row.key_id)
+            if cached is not None:
                 cached.update(row)
 
     def rotated(self, row: KeyRow, version: VersionRow, handle: int | None) -> bool:

@@ -363,7 +363,7 @@ HANDLERS: Final = (
         "CreateGrant",
         create_grant,
         resolve=by_key_id(),
-        states=states.ENABLED,
+        states=states.GRANTABLE,
         check=_check_create,
     ),
     Handler("ListGrants", list_grants, resolve=by_key_id(), states=states.ANY),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from clavero.iam.decision import default_key_policy
 from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
 from clavero.model import errors, specs
-from clavero.ops import policies, states, tags
+from clavero.ops import policies, related, states, tags
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of, not_built, timestamp
 from clavero.ops.directory import Key
@@ -28,9 +28,10 @@ MAX_PAGE: Final = 1000
 DEFAULT_WINDOW_DAYS: Final = 30
 
 _AWS_KMS: Final = "AWS_KMS"
+MULTI_REGION: Final = "mrk-"
 
 
-def describe(key: Key) -> dict[str, Any]:
+def describe(context: OpsContext, key: Key) -> dict[str, Any]:
     """KeyMetadata, with the members that AWS gives for a key of this kind and state."""
     row = key.row
     metadata = {
@@ -48,6 +49,7 @@ def describe(key: Key) -> dict[str, Any]:
         "KeySpec": row.spec,
         **specs.algorithm_members(row.spec, row.usage),
         "MultiRegion": row.multi_region,
+        **related.members(context, key),
     }
     if row.spec == specs.SYMMETRIC_DEFAULT and key.current.material_id:
         metadata["CurrentKeyMaterialId"] = key.current.material_id
@@ -66,8 +68,10 @@ def create_key(context: OpsContext, call: Call) -> Response:
     given_tags = tags.checked(params.get("Tags", ()), context.quotas.tags)
     scope = call.scope
     context.ensure_domain(scope.region)
+    multi_region = bool(params.get("MultiRegion"))
     key_id = context.new_id()
-    binding = Binding(scope.region, scope.account, key_id, spec, usage, _AWS_KMS)
+    if multi_region:
+        key_id = MULTI_REGION + key_id.replace("-", "")
     row = KeyRow(
         region=scope.region,
         account=scope.account,
@@ -81,25 +85,24 @@ def create_key(context: OpsContext, call: Call) -> Response:
         created=call.time,
         deletion_date=None,
         pending_window=None,
-        multi_region=False,
+        multi_region=multi_region,
         policy=policy,
         current_version=None,
+        primary_region=scope.region if multi_region else None,
     )
-    key = _with_material(context, binding, row, given_tags)
+    key = _with_material(context, row, given_tags)
     call.resources = (key.arn,)
-    return {"KeyMetadata": describe(key)}
+    return {"KeyMetadata": describe(context, key)}
 
 
-def _with_material(
-    context: OpsContext, binding: Binding, row: KeyRow, given_tags: dict[str, str]
-) -> Key:
+def _with_material(context: OpsContext, row: KeyRow, given_tags: dict[str, str]) -> Key:
     """Make the key's material, outside the transaction (RSA takes seconds), and store the key."""
     while True:
-        made = context.keystore.generate(binding)
+        made = context.keystore.generate(Binding.of(row))
         try:
             with context.store.write() as tx:
                 if context.keystore.renew(made):
-                    _check_quota(context, tx, row)
+                    check_quota(context, tx, row)
                     row = replace(row, current_version=made.hbkid)
                     version = _first_version(row, made)
                     keys.insert_key(tx, row, version)
@@ -116,7 +119,8 @@ def _with_material(
     return key
 
 
-def _check_quota(context: OpsContext, tx: Connection, row: KeyRow) -> None:
+def check_quota(context: OpsContext, tx: Connection, row: KeyRow) -> None:
+    """LimitExceededException where the key to be stored is one too many in its Region."""
     most = context.quotas.keys
     if not context.directory.has_room(tx, row.region, row.account, most):
         raise errors.limit_exceeded(
@@ -154,14 +158,12 @@ def _checked_kind(call: Call) -> tuple[str, str]:
     origin = params.get("Origin", _AWS_KMS)
     if origin != _AWS_KMS or "CustomKeyStoreId" in params or "XksKeyId" in params:
         raise not_built(f"Origin {origin} or a custom key store")
-    if params.get("MultiRegion"):
-        raise not_built("MultiRegion")
     return spec, usage
 
 
 def describe_key(context: OpsContext, call: Call) -> Response:
     """DescribeKey."""
-    return {"KeyMetadata": describe(call.keys[0])}
+    return {"KeyMetadata": describe(context, call.keys[0])}
 
 
 def list_keys(context: OpsContext, call: Call) -> Response:
@@ -203,22 +205,23 @@ def update_key_description(context: OpsContext, call: Call) -> Response:
 
 
 def schedule_key_deletion(context: OpsContext, call: Call) -> Response:
-    """ScheduleKeyDeletion: the key is of no use from now on, and erased when its window ends."""
+    """ScheduleKeyDeletion: the key is of no use from now on, and erased when its window ends.
+
+    The window of a primary key begins when the last of its replicas is gone.
+    """
     days = call.params.get("PendingWindowInDays", DEFAULT_WINDOW_DAYS)
     if not 7 <= days <= 30:  # the model allows 1 to 365; AWS's API reference says 7 to 30
         raise errors.validation(
             f"PendingWindowInDays must be between 7 and 30 (inclusive), not {days}."
         )
     date = call.time + days * SECONDS_A_DAY
-    change_key(context, call, keys.schedule_deletion, date, days)
+    row = change_key(context, call, related.schedule, date, days)
     context.schedule_changed()
     key = call.keys[0]
-    return {
-        "KeyId": key.arn,
-        "DeletionDate": timestamp(date),
-        "KeyState": key.state,
-        "PendingWindowInDays": days,
-    }
+    answer: Response = {"KeyId": key.arn, "KeyState": key.state, "PendingWindowInDays": days}
+    if row.deletion_date is not None:
+        answer["DeletionDate"] = timestamp(row.deletion_date)
+    return answer
 
 
 def cancel_key_deletion(context: OpsContext, call: Call) -> Response:
@@ -244,7 +247,7 @@ HANDLERS: Final = (
         "ScheduleKeyDeletion",
         schedule_key_deletion,
         resolve=by_key_id(),
-        states=states.NOT_DELETED,
+        states=states.DELETABLE,
     ),
     Handler(
         "CancelKeyDeletion",

@@ -131,6 +131,7 @@ def built() -> Mapping[str, Handler]:
         lastusage,
         mac,
         policies,
+        regions,
         rotation,
         tags,
     )
@@ -141,6 +142,7 @@ def built() -> Mapping[str, Handler]:
         *tags.HANDLERS,
         *policies.HANDLERS,
         *rotation.HANDLERS,
+        *regions.HANDLERS,
         *grants.HANDLERS,
         *lastusage.HANDLERS,
         *crypto.HANDLERS,

@@ -20,7 +20,7 @@ from clavero.keystores.native import (
     token_domain_key,
 )
 from clavero.model import errors
-from clavero.ops import states
+from clavero.ops import related, states
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of, timestamp
 from clavero.ops.directory import Directory, Key
@@ -44,6 +44,9 @@ CONFLICT_SECONDS: Final = 1_200
 _SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
 _EXTERNAL: Final = "EXTERNAL"
 
+# The second where replicas have not imported it yet; whether they have is looked at then.
+_PENDING: Final = frozenset({"PENDING_ROTATION", "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"})
+
 May: TypeAlias = Callable[[Connection, KeyRow], bool]
 
 
@@ -58,18 +61,19 @@ def rotate(
     kind: str,
     now: float,
     may: May,
-) -> bool:
+) -> list[KeyRow] | None:
     """Rotate the key `named` (Region, account, key id), if `may` still says so in the transaction.
 
-    `kind` is AUTOMATIC, which also sets the next date, or ON_DEMAND.
+    `kind` is AUTOMATIC, which also sets the next date, or ON_DEMAND. The replicas of a multi-Region
+    key rotate in the same transaction: gives their rows, or None where nothing was rotated.
     """
     with directory.order:
         made: FreshMaterial | None = None
         try:
             with store.write() as tx:
                 row = keys.get(tx, *named)
-                if row is None or not may(tx, row):
-                    return False
+                if row is None or row.is_replica or not may(tx, row):
+                    return None
                 if row.origin == _EXTERNAL:
                     version = _imported(tx, row)
                 else:
@@ -82,6 +86,9 @@ def rotate(
                     keys.set_rotation(tx, *named, row.rotation_period, _next_date(row, now))
                 changed = keys.get(tx, *named)
                 assert changed is not None
+                followers = []
+                if changed.primary_region is not None:
+                    followers = related.hand_on_rotation(tx, keystore, changed, version, kind, now)
         except BaseException:
             if made is not None:  # a version that was not stored does not stay in memory either
                 keystore.unload(made)
@@ -89,7 +96,12 @@ def rotate(
         handle = None if made is None else made.handle
         if not directory.rotated(changed, version, handle) and made is not None:
             keystore.unload(made)  # the key is loaded when somebody asks for it
-    return True
+        for replica, own in followers:
+            if replica.current_version is None:
+                directory.take_over(replica)
+            else:
+                directory.rotated(replica, own, None)
+    return [replica for replica, _ in followers]
 
 
 def is_due(row: KeyRow, now: float) -> bool:
@@ -122,7 +134,7 @@ def _fresh(tx: Connection, row: KeyRow, made: FreshMaterial, now: float) -> Vers
 def _imported(tx: Connection, row: KeyRow) -> VersionRow:
     """The imported material that waits for the rotation."""
     for version in versions.of_key(tx, row.region, row.account, row.key_id):
-        if version.state == "PENDING_ROTATION" and version.token is not None:
+        if version.state in _PENDING and version.token is not None:
             return version
     raise errors.no_pending_material(_arn(row))
 
@@ -134,23 +146,25 @@ def _arn(row: KeyRow) -> str:
 # --- operations ----------------------------------------------------------------------------------
 
 
-def _check_automatic(key: Key) -> None:
-    """UnsupportedOperationException for keys that never rotate by themselves."""
+def _check_automatic(call: Call, key: Key) -> None:
+    """UnsupportedOperationException for keys that never rotate by themselves, and for replicas."""
     if key.row.origin != "AWS_KMS":
         raise errors.key_origin(key.arn, key.row.origin)
+    related.check_not_replica(key, call.operation.name)
 
 
 def _fits_automatic(context: OpsContext, call: Call) -> None:
-    _check_automatic(call.keys[0])
+    _check_automatic(call, call.keys[0])
 
 
 def enable_key_rotation(context: OpsContext, call: Call) -> Response:
     """EnableKeyRotation. Where it is enabled already, only another period changes the date."""
     key = call.keys[0]
-    _check_automatic(key)
+    _check_automatic(call, key)
     if key.row.spec != _SYMMETRIC:
         raise errors.rotation_unsupported()
-    change_key(context, call, _enable, call.params.get("RotationPeriodInDays"), call.time)
+    given = call.params.get("RotationPeriodInDays")
+    change_key(context, call, _enable, given, call.time, shared=True)
     context.schedule_changed()
     return {}
 
@@ -159,7 +173,7 @@ def _enable(
     tx: Connection, region: str, account: str, key_id: str, given: int | None, now: float
 ) -> bool:
     row = keys.get(tx, region, account, key_id)
-    if row is None or not row.enabled:
+    if row is None or not row.enabled or row.is_replica:
         return False
     if row.rotation_period is not None and given in {None, row.rotation_period}:
         return True
@@ -169,9 +183,16 @@ def _enable(
 
 def disable_key_rotation(context: OpsContext, call: Call) -> Response:
     """DisableKeyRotation. The versions that there are stay."""
-    _check_automatic(call.keys[0])
-    change_key(context, call, keys.set_rotation, None, None)
+    _check_automatic(call, call.keys[0])
+    change_key(context, call, _disable, shared=True)
     return {}
+
+
+def _disable(tx: Connection, region: str, account: str, key_id: str) -> bool:
+    row = keys.get(tx, region, account, key_id)
+    if row is None or row.is_replica:
+        return False
+    return keys.set_rotation(tx, region, account, key_id, None, None)
 
 
 def get_key_rotation_status(context: OpsContext, call: Call) -> Response:
@@ -192,6 +213,7 @@ def rotate_key_on_demand(context: OpsContext, call: Call) -> Response:
     key = call.keys[0]
     if key.row.spec != _SYMMETRIC:
         raise errors.rotation_unsupported()
+    related.check_not_replica(key, call.operation.name)
     named = (key.row.region, key.row.account, key.row.key_id)
 
     def may(tx: Connection, row: KeyRow) -> bool:
@@ -204,10 +226,13 @@ def rotate_key_on_demand(context: OpsContext, call: Call) -> Response:
             raise errors.on_demand_quota(key.arn)
         return True
 
-    if not rotate(
+    replicas = rotate(
         context.store, context.directory, context.keystore, named, ON_DEMAND, call.time, may
-    ):
+    )
+    if replicas is None:
         raise states.refusal(call.operation.name, key, key.state)
+    if replicas:
+        related.synchronized(call, key.row)
     return {"KeyId": key.arn}
 
 
@@ -282,6 +307,6 @@ HANDLERS: Final = (
     Handler(
         "GetKeyRotationStatus", get_key_rotation_status, resolve=by_key_id(), states=states.ANY
     ),
-    Handler("RotateKeyOnDemand", rotate_key_on_demand, resolve=by_key_id(), states=states.ENABLED),
+    Handler("RotateKeyOnDemand", rotate_key_on_demand, resolve=by_key_id(), states=states.STEADY),
     Handler("ListKeyRotations", list_key_rotations, resolve=by_key_id(), states=states.ANY),
 )

@@ -1,7 +1,8 @@
 """Which operation is allowed in which key state: one table.
 
-Source: AWS KMS Developer Guide, "Key states of AWS KMS keys", key state table. The states
-Creating, Updating, PendingReplicaDeletion and Unavailable come with the features that have them.
+Source: AWS KMS Developer Guide, "Key states of AWS KMS keys", key state table. Creating and
+Updating are states between two moments: a call here passes through them whole, so that no key is
+found in one. Unavailable is for keys in custom key stores.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from clavero.model import errors
 from clavero.model.errors import KMSError
 from clavero.ops.directory import DELETED, Key
 
-ENABLED: Final = frozenset({"Enabled"})
-WITH_MATERIAL: Final = frozenset({"Enabled", "Disabled"})
-NOT_DELETED: Final = frozenset({"Enabled", "Disabled", "PendingImport"})
-PENDING_DELETION: Final = frozenset({"PendingDeletion"})
-ANY: Final = frozenset({"Enabled", "Disabled", "PendingImport", "PendingDeletion"})
+# Cryptographic operations: a key whose primary Region is being updated goes on.
+ENABLED: Final = frozenset({"Enabled", "Updating"})
+STEADY: Final = frozenset({"Enabled"})
+GRANTABLE: Final = ENABLED | {"Creating", "Unavailable"}
+WITH_MATERIAL: Final = frozenset({"Enabled", "Disabled", "Unavailable"})
+WITH_PUBLIC_KEY: Final = WITH_MATERIAL | {"Updating"}
+DELETABLE: Final = frozenset({"Enabled", "Disabled", "PendingImport", "Unavailable", "Creating"})
+NOT_DELETED: Final = DELETABLE | {"Updating"}
+PENDING_DELETION: Final = frozenset({"PendingDeletion", "PendingReplicaDeletion"})
+ANY: Final = NOT_DELETED | PENDING_DELETION
 
 
 def refusal(operation: str, key: Key, state: str) -> KMSError:

@@ -21,10 +21,10 @@ from clavero.model.errors import KMSError
 from clavero.model.operations import OPERATIONS
 from clavero.ops import policies, tags
 from clavero.ops.call import Call
-from clavero.ops.context import OpsContext, not_built
+from clavero.ops.context import OpsContext
 from clavero.ops.keys import SECONDS_A_DAY
 from clavero.seeds.document import EXTERNAL, SeedError, SeedKey
-from clavero.store import aliases, keys, versions
+from clavero.store import aliases, keys, regions, versions
 from clavero.store import tags as stored_tags
 from clavero.store.aliases import AliasRow
 from clavero.store.errors import StoreConflict
@@ -87,8 +87,6 @@ def apply(context: OpsContext, sink: Sink, entries: list[SeedKey], now: float) -
 
 def _checked(context: OpsContext, tx: Connection, entry: SeedKey) -> _Work:
     """What needs the quotas and the account's root user, by whom seeded keys are made."""
-    if entry.multi_region:
-        entry.refuse("multi_region", not_built("MultiRegion").message)
     region, account, _ = entry.named
     policy = default_key_policy(account)
     if entry.policy is not None:
@@ -121,7 +119,7 @@ def _told(entry: SeedKey, member: str, check: Callable[..., Any], *arguments: An
 def _take_material(context: OpsContext, work: _Work) -> None:
     """Have the HSM take the seed's material, or make some where the seed leaves it to it."""
     entry = work.entry
-    binding = Binding(*entry.named, entry.spec, entry.usage, entry.origin)
+    binding = Binding(*entry.named, entry.spec, entry.usage, entry.origin, entry.multi_region)
     if not work.there or entry.material:
         context.ensure_domain(entry.region)
     for number, material in enumerate(entry.material, start=1):
@@ -143,6 +141,8 @@ def _take_material(context: OpsContext, work: _Work) -> None:
 
 def _insert(context: OpsContext, tx: Connection, work: _Work, now: float) -> None:
     entry = work.entry
+    if regions.related(tx, entry.account, entry.id):
+        entry.refuse("id", f"{entry.id} is in another Region already: make a replica of it there")
     rotates = entry.rotation is not None
     for made in work.material:
         if not context.keystore.renew(made):
@@ -166,6 +166,7 @@ def _insert(context: OpsContext, tx: Connection, work: _Work, now: float) -> Non
         current_version=rows[-1].hbkid if rows else None,
         rotation_period=entry.rotation,
         next_rotation=now + (entry.rotation or 0) * SECONDS_A_DAY if rotates else None,
+        primary_region=entry.region if entry.multi_region else None,
     )
     try:
         keys.insert_key(tx, work.row, work.current)
