@@ -38,7 +38,7 @@ TOOLS ?= target/tools
 CARGO_DENY = $(firstword $(foreach deny,$(TOOLS)/bin/cargo-deny $(shell command -v cargo-deny),\
 	$(if $(filter $(CARGO_DENY_VERSION),$(shell $(deny) --version 2>/dev/null)),$(deny))))
 
-.PHONY: help demo test test-rust test-fuzz test-python bench lint lint-rust lint-python lint-deny format tools wheel requirements
+.PHONY: help demo test test-rust test-fuzz test-python test-slow bench lint lint-rust lint-python lint-deny format tools wheel requirements
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ help: ## List the commands
 demo: $(DEMO_PACKAGES) $(EXTENSION) ## The main job on real input: a million data keys, a folder encrypted and read back (INPUT=folder for yours)
 	$(BIN)/clavero demo $(if $(INPUT),--input "$(INPUT)")
 
-test: test-rust test-fuzz test-python ## All tests: Rust, a smoke run of each fuzz target, Python
+test: test-rust test-fuzz test-python ## All tests but the slow ones: Rust, a smoke run of each fuzz target, Python
 
 test-rust:
 	$(CARGO) test $(RUST_FLAGS) $(RUST_TESTED)
@@ -59,7 +59,10 @@ test-fuzz:
 	fi
 
 test-python: $(DEV_PACKAGES) $(EXTENSION)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(DEV_PACKAGES) $(EXTENSION) ## The tests that take minutes: random calls by the ten thousand
+	$(BIN)/python -m pytest -m slow -rP $(PYTEST_ARGS)
 
 bench: $(DEV_PACKAGES) $(EXTENSION) ## Speed: both sides of each ratio in one run
 	$(CARGO) bench --locked -p clavero-hsm

@@ -354,8 +354,7 @@ def test_bars_are_for_terminals(tmp_path):
         assert ("working" in (tmp_path / "out").read_text(encoding="utf-8")) is terminal
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180)  # most of a minute, and not left to make test-slow: it is the main job
 def test_at_full_size(temporary):
     begun = time.process_time()
     result = CliRunner().invoke(app, ["demo"], catch_exceptions=False)

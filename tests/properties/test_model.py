@@ -76,6 +76,8 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """Rules are calls; after each the KMS must say what the model says."""
 
+    steps = 0  # of all runs
+
     keys = Bundle("keys")
     blobs = Bundle("blobs")
     names = st.sampled_from(NAMES)
@@ -349,6 +351,10 @@ class Machine(RuleBasedStateMachine):
     # --- what must be so after every step --------------------------------------------------------
 
     @invariant()
+    def steps_are_counted(self):
+        Machine.steps += 1
+
+    @invariant()
     def lists_say_what_the_model_says(self):
         if not hasattr(self, "kms"):
             return
@@ -396,19 +402,29 @@ class Machine(RuleBasedStateMachine):
             assert answer["KeyId"].endswith(f"key/{key}")
 
 
-def explore(examples: int, steps: int) -> type:
-    """The machine as a test, with as many runs of as many steps."""
-    case: type = type("TestCase", (Machine.TestCase,), {})
-    case.settings = settings(  # type: ignore[attr-defined]
+def explore(examples: int, steps: int, at_least: int = 0) -> type:
+    """The machine as a test, with as many runs of as many steps; fails after fewer in all."""
+
+    class Case(Machine.TestCase):  # type: ignore[misc, valid-type]  # made by hypothesis
+        def runTest(self) -> None:  # noqa: N802 - unittest's name
+            before = Machine.steps
+            super().runTest()
+            done = Machine.steps - before
+            print(f"{done:,} steps")  # noqa: T201 - shown by make test-slow
+            assert done >= at_least
+
+    Case.settings = settings(
         max_examples=examples,
         stateful_step_count=steps,
         report_multiple_bugs=False,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    # Found in seconds, a failure takes a minute or two to be made small
-    return pytest.mark.timeout(600)(case)
+    # Found in seconds, a failure takes a minute or two to be made small. The long run takes
+    # minutes, and more on a machine that does other things too.
+    return pytest.mark.timeout(3600 if at_least else 600)(Case)
 
 
-TestKms = explore(examples=25, steps=40)
-TestKmsLonger = pytest.mark.slow(explore(examples=80, steps=80))
+TestKms = explore(examples=15, steps=40)
+# Minutes: 6,000 steps
+TestKmsLonger = pytest.mark.slow(explore(examples=120, steps=80, at_least=6000))
