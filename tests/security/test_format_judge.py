@@ -92,8 +92,9 @@ class Judge:
             "WHERE region = ? AND hbkid = ?",
             (region, hbkid),
         ).fetchone()
-        (spec, usage, origin) = self._database.execute(
-            "SELECT spec, usage, origin FROM keys WHERE region = ? AND account = ? AND key_id = ?",
+        (spec, usage, origin, multi_region) = self._database.execute(
+            "SELECT spec, usage, origin, multi_region FROM keys "
+            "WHERE region = ? AND account = ? AND key_id = ?",
             (region, account, key_id),
         ).fetchone()
         assert token[4:20] == domain_key_id
@@ -102,6 +103,8 @@ class Judge:
             field(each if isinstance(each, bytes) else each.encode())
             for each in (account, region, key_id, hbkid, spec, usage, origin)
         )
+        if multi_region:
+            aad += field(b"multi-Region")
         key = unseal(token, self.domain_keys[region, domain_key_id], b"kms/ekt/v1", aad)
         assert len(key) == 32
         return key
@@ -150,6 +153,12 @@ def store(folder):
             DestinationEncryptionContext={"k": "v"},
         )
         made.append(("eu-west-1", moved["CiphertextBlob"], {"k": "v"}, b"yy"))
+        # A multi-Region key's blob opens by the tokens of both Regions
+        client = kms.client(region="us-east-1")
+        key_id = client.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+        client.replicate_key(KeyId=key_id, ReplicaRegion="eu-west-1")
+        blob = client.encrypt(KeyId=key_id, Plaintext=b"both")["CiphertextBlob"]
+        made += [(region, blob, {}, b"both") for region in ("us-east-1", "eu-west-1")]
     return folder, made
 
 

@@ -263,6 +263,72 @@ def test_the_material_id_follows_from_the_version_whatever_the_row_says(prepared
         assert opened["KeyMaterialId"] != "0" * 64
 
 
+def test_a_single_region_key_that_a_row_says_is_a_multi_region_key(prepared, edit):
+    """Its token says otherwise: it works no more, and it does not leave its Region."""
+    with edit(prepared.folder) as database:
+        database.execute(
+            "UPDATE keys SET multi_region = 1, primary_region = region WHERE key_id = ?",
+            (prepared.ids["a"],),
+        )
+    with KMS(prepared.folder) as kms:
+        client = kms.client()
+        metadata = client.describe_key(KeyId=prepared.ids["a"])["KeyMetadata"]
+        assert metadata["MultiRegion"] is True
+        with pytest.raises(client.exceptions.KMSInternalException, match="Restore the store"):
+            client.replicate_key(KeyId=prepared.ids["a"], ReplicaRegion=OTHER_REGION)
+        prepared.is_refused(kms, "a")
+        for name in "bcd":
+            prepared.works(kms, name)
+        listed = kms.client(region=OTHER_REGION).list_keys()["Keys"]
+        assert [each["KeyId"] for each in listed] == [prepared.ids["d"]]
+        # Nor does the material go with newer material that is a multi-Region key's
+        client.rotate_key_on_demand(KeyId=prepared.ids["a"])
+        with pytest.raises(client.exceptions.KMSInternalException, match="Restore the store"):
+            client.replicate_key(KeyId=prepared.ids["a"], ReplicaRegion=OTHER_REGION)
+
+
+def test_a_single_region_key_s_rows_copied_to_another_region(prepared, edit):
+    """As a replica of its own, with its token: that opens under its own Region's key alone."""
+    with edit(prepared.folder) as database:
+        database.execute(
+            "UPDATE keys SET multi_region = 1, primary_region = region WHERE key_id = ?",
+            (prepared.ids["a"],),
+        )
+        for table in ("keys", "key_versions"):
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            others = ", ".join(name for name in columns if name != "region")
+            database.execute(
+                f"INSERT INTO {table} (region, {others}) SELECT ?, {others} FROM {table} "
+                "WHERE key_id = ?",
+                (OTHER_REGION, prepared.ids["a"]),
+            )
+    with KMS(prepared.folder) as kms:
+        away = kms.client(region=OTHER_REGION)
+        for method, params in (
+            (away.decrypt, {"CiphertextBlob": prepared.blobs["a"]}),
+            (away.encrypt, {"KeyId": prepared.ids["a"], "Plaintext": b"x"}),
+        ):
+            with pytest.raises(away.exceptions.KMSInternalException, match="Restore the store"):
+                method(**params)
+        prepared.works(kms, "d")
+
+
+def test_a_multi_region_key_that_a_row_says_is_a_single_region_key(folder, edit):
+    with KMS(folder) as kms:
+        made = kms.client().create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+        kms.client().replicate_key(KeyId=made, ReplicaRegion=OTHER_REGION)
+    with edit(folder) as database:
+        database.execute(
+            "UPDATE keys SET multi_region = 0, primary_region = NULL WHERE region = ?",
+            (OTHER_REGION,),
+        )
+    with KMS(folder) as kms:
+        away = kms.client(region=OTHER_REGION)
+        with pytest.raises(away.exceptions.KMSInternalException, match="Restore the store"):
+            away.encrypt(KeyId=made, Plaintext=b"x")
+        assert kms.client().encrypt(KeyId=made, Plaintext=b"x")
+
+
 # --- domains -------------------------------------------------------------------------------------
 
 
