@@ -7,6 +7,9 @@ from typing import Any, Final, TypeAlias, final
 __all__ = [
     "BLOB_OVERHEAD",
     "MAX_BATCH",
+    "Attestation",
+    "AttestationError",
+    "AttestationRoots",
     "BatchFailure",
     "ForkedError",
     "Hsm",
@@ -77,6 +80,9 @@ class SelfTestFailed(HsmError):
 class UnsealError(HsmError):
     """An unseal provider could not give the root key."""
 
+class AttestationError(HsmError):
+    """An attestation document, or a root certificate, is refused: why, as the end of a sentence."""
+
 class BatchFailure(HsmError):
     """One message of a batch failed; args are its index and the HsmError."""
 
@@ -114,6 +120,37 @@ class NativeBuffer:
     @property
     def wiped(self) -> bool:
         """Whether `wipe` was called."""
+
+@final
+class AttestationRoots:
+    """The root certificates that attestation documents must lead to."""
+
+    @staticmethod
+    def aws() -> AttestationRoots:
+        """AWS's root of the commercial partition, G1."""
+    @staticmethod
+    def parse(certificates: bytes) -> AttestationRoots:
+        """Those of a PEM text, or the one of a DER certificate. Raises AttestationError."""
+    @property
+    def fingerprints(self) -> list[str]:
+        """Their SHA-256 fingerprints, in hexadecimal."""
+
+@final
+class Attestation:
+    """What a verified document says, and the RSA key to encrypt answers for its maker with."""
+
+    @property
+    def platform(self) -> str:
+        """nitro-enclave or nitro-tpm."""
+    @property
+    def module_id(self) -> str:
+        """The module's id: i-...-enc... or i-...-tpm..."""
+    @property
+    def timestamp(self) -> int:
+        """When the document was made, in milliseconds since the epoch."""
+    @property
+    def pcrs(self) -> dict[int, bytes]:
+        """The locked platform configuration registers."""
 
 @final
 class Hsm:
@@ -251,6 +288,36 @@ class Hsm:
         `material` is raw bytes, or a PKCS #8 private key in DER. Raises LimitError for material of
         another kind.
         """
+    def verify_attestation(self, document: bytes, roots: AttestationRoots, now: int) -> Attestation:
+        """Verify a document at a time in epoch seconds: form, certificates, signature, RSA key.
+
+        Raises AttestationError with the reason.
+        """
+    def decrypt_for(
+        self, attestation: Attestation, handle: int, blob: bytes, context: _Context
+    ) -> bytes:
+        """As `decrypt`, but for the attested maker alone: CMS EnvelopedData, as are the following.
+
+        No plaintext is given to the caller.
+        """
+    def rsa_decrypt_for(
+        self, attestation: Attestation, handle: int, algorithm: str, ciphertext: bytes
+    ) -> bytes:
+        """As `rsa_decrypt`."""
+    def generate_data_key_for(
+        self, attestation: Attestation, handle: int, size: int, context: _Context
+    ) -> tuple[bytes, bytes]:
+        """As `generate_data_key`: the enveloped data key and its blob."""
+    def generate_random_for(self, attestation: Attestation, size: int) -> bytes:
+        """As `generate_random`."""
+    def derive_shared_secret_for(
+        self, attestation: Attestation, handle: int, peer_public_key: bytes
+    ) -> bytes:
+        """As `derive_shared_secret`."""
+    def generate_data_key_pair_for(
+        self, attestation: Attestation, handle: int, pair_spec: str, context: _Context
+    ) -> tuple[bytes, bytes, bytes]:
+        """As `generate_data_key_pair`: the enveloped private key, its blob, the public key."""
     def seal_opaque(self, region: str, purpose: str, data: bytes) -> bytes:
         """Seal up to 6144 bytes for a purpose under the Region's token-sealing key."""
     def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes:

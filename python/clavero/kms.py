@@ -13,7 +13,8 @@ from clavero.audit.sinks import FileSink, MemorySink, Sink
 from clavero.client import Client
 from clavero.clock import Clock, SystemClock
 from clavero.iam.decision import Principal
-from clavero.keystores.native import NativeKeyStore, new_id
+from clavero.keystores.attested import AttestedKeyStore
+from clavero.keystores.native import new_id
 from clavero.maintenance import Maintenance, Watch
 from clavero.model import arn
 from clavero.model.quotas import Quotas
@@ -50,7 +51,9 @@ class KMS:
     `quotas` (clavero.Quotas) are AWS's by default. Request rates have no limit unless
     `request_quotas` (clavero.RequestQuotas) says which: `RequestQuotas()` are AWS's. `seed` (a
     dict, or the path of a JSON or TOML file: docs/seeds.md) has keys with fixed ids, which are made
-    unless they are there. Where memory cannot be protected, opening fails unless
+    unless they are there. `attestation_root` is what the certificates of Nitro attestation
+    documents must lead to, in place of AWS's root: a file of one or more certificates in PEM, or
+    the bytes of such. Where memory cannot be protected, opening fails unless
     `allow_insecure_memory`.
 
     Raises StoreError (StoreLocked where another process has the folder) and HsmError
@@ -69,6 +72,7 @@ class KMS:
         quotas: Quotas | None = None,
         request_quotas: RequestQuotas | None = None,
         seed: Source | None = None,
+        attestation_root: bytes | str | os.PathLike[str] | None = None,
         allow_insecure_memory: bool = False,
     ) -> None:
         if not arn.is_account(account):
@@ -79,6 +83,7 @@ class KMS:
         self._quotas = quotas or Quotas()
         self._throttle = None if request_quotas is None else Throttle(request_quotas)
         seeded = None if seed is None else _read_seed(seed, account, region)
+        self._attestation_roots = _roots(attestation_root)
         self.path: Final = None if path is None else Path(path)
         if self.path is None:
             unseal = unseal or _native.Unseal.ephemeral()
@@ -131,7 +136,7 @@ class KMS:
                 row = versions.get(tx, region, hbkid)
             return None if row is None else row.token
 
-        keystore = NativeKeyStore(self._hsm, load_token)
+        keystore = AttestedKeyStore(self._hsm, load_token, self._attestation_roots)
         self._directory = Directory(store)
         self._usage = UsageLog(store, self._sink.event_id)
         self._maintenance = Maintenance(
@@ -357,6 +362,21 @@ def _is_new(folder: Path) -> bool:
         return not (folder / DATABASE).exists()
     except OSError:
         return False  # `open_store` says what is wrong with the folder
+
+
+def _roots(given: bytes | str | os.PathLike[str] | None) -> _native.AttestationRoots:
+    if given is None:
+        return _native.AttestationRoots.aws()
+    if isinstance(given, bytes):
+        certificates, named = given, "The attestation root"
+    else:
+        certificates, named = Path(given).read_bytes(), f"The attestation root in {given}"
+    try:
+        return _native.AttestationRoots.parse(certificates)
+    except _native.AttestationError as error:
+        raise ValueError(
+            f"{named} was refused: {error}. Give the root's certificate in PEM or DER."
+        ) from None
 
 
 def _checked_region(region: str) -> str:

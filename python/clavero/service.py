@@ -18,7 +18,7 @@ from clavero.clock import Clock
 from clavero.iam.decision import decide
 from clavero.model import errors
 from clavero.model.errors import KMSError
-from clavero.ops import granttokens, registry, states
+from clavero.ops import granttokens, recipients, registry, states
 from clavero.ops.call import Call, Further, NotAsked, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import ForeignResource, Key
@@ -155,6 +155,8 @@ class Service:
 
     def _authorise(self, handler: Handler, call: Call) -> None:
         principal = call.principal
+        if "Recipient" in call.params:  # policies may demand what its document says
+            recipients.attest(self._context, call)
         tokens = call.params.get("GrantTokens")
         if tokens:
             granttokens.check(self._context, call, tokens)

@@ -21,6 +21,7 @@ HSM = ROOT / "rust" / "hsm" / "src"
 MAY_IMPORT_NATIVE = {
     "__init__.py": "hands out the public names, on demand",
     "batches.py": "a batch's bytes lie in memory that Rust owns",
+    "keystores/attested.py": "the key store's answers for attested recipients",
     "keystores/native.py": "the key store over the HSM",
     "kms.py": "opens the HSM",
     "maintenance.py": "rotates the domain keys and evicts idle keys",
@@ -42,12 +43,12 @@ HSM_ORDER = (
     {"selftest"},
     {"key"},
     {"sealed"},
-    {"blob", "context", "token"},
+    {"blob", "cms", "context", "token"},
     {"keytable", "domain"},
     {"hsm"},
     {"message", "asymmetric"},
     {"batch", "pairs", "import"},
-    {"transfer"},
+    {"recipient", "transfer"},
 )
 
 

@@ -215,14 +215,9 @@ def test_random_bytes_have_the_asked_length_and_differ(client, refused):
     assert refused("ValidationException", client.generate_random) == "NumberOfBytes is required."
 
 
-RECIPIENT = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": b"x"}
-
-
 def test_members_whose_feature_is_not_built_are_refused_never_ignored(client, key, refused):
     blob = client.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     for method, params in (
-        (client.decrypt, {"CiphertextBlob": blob, "Recipient": RECIPIENT}),
-        (client.generate_random, {"NumberOfBytes": 8, "Recipient": RECIPIENT}),
         (client.generate_random, {"NumberOfBytes": 8, "CustomKeyStoreId": "cks-1"}),
     ):
         text = refused("UnsupportedOperationException", method, **params)

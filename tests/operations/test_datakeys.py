@@ -61,9 +61,9 @@ def test_sizes_that_no_data_key_has(client, key, refused, size, text):
         assert text in refused("ValidationException", method, KeyId=key["KeyId"], **size)
 
 
-def test_a_recipient_is_refused_and_gets_no_plaintext(client, key, refused):
+def test_a_recipient_that_is_none_gets_no_plaintext(client, key, refused):
     refused(
-        "UnsupportedOperationException",
+        "ValidationException",
         client.generate_data_key,
         KeyId=key["KeyId"],
         KeySpec="AES_256",

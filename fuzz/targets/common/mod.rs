@@ -1,4 +1,5 @@
 //! An HSM for the targets, and edits that a fuzzer can steer.
+#![allow(dead_code)] // each target uses a part
 
 use clavero_hsm::{EphemeralRoot, Hsm, KeyBinding, MemoryPolicy};
 

@@ -158,7 +158,7 @@ class NativeKeyStore:
         try:
             hbkid, token, handle, public_key = self._hsm.generate_key(binding)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
         return FreshMaterial(binding, hbkid, token, handle, public_key)
 
     def take_plain(self, binding: Binding, material: bytes, number: int) -> FreshMaterial:
@@ -172,7 +172,7 @@ class NativeKeyStore:
                 binding, material, number
             )
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
         return FreshMaterial(binding, hbkid, token, handle, public_key, fingerprint)
 
     def renew(self, made: FreshMaterial) -> bool:
@@ -190,7 +190,7 @@ class NativeKeyStore:
         except InvalidToken:
             return False
         except HsmError as error:
-            _refuse(error, made.binding)
+            refuse(error, made.binding)
         return True
 
     def rewrap(self, binding: Binding, hbkid: bytes, token: bytes) -> bytes:
@@ -198,7 +198,7 @@ class NativeKeyStore:
         try:
             return self._hsm.rewrap_key(token, hbkid, binding)
         except HsmError as error:
-            _refuse(error, binding)
+            refuse(error, binding)
 
     def transfer(self, binding: Binding, hbkid: bytes, token: bytes, region: str) -> bytes:
         """A token of the same backing key for the related multi-Region key in `region`.
@@ -253,14 +253,14 @@ class NativeKeyStore:
                     f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
                 )
             if refused is not None and token == refused[0]:
-                _refuse(refused[1], binding)
+                refuse(refused[1], binding)
             try:
                 material.handle = handle = self._hsm.load_key(token, material.hbkid, binding)
             except InvalidToken as error:
                 # A rotation may have re-wrapped it since it was read, and dropped its domain key.
                 refused = (token, error)
             except HsmError as error:
-                _refuse(error, binding)
+                refuse(error, binding)
             else:
                 return handle
 
@@ -275,7 +275,7 @@ class NativeKeyStore:
                     handle = self._load(material, handle)
             return use(handle)
         except HsmError as error:
-            _refuse(error, material.binding)
+            refuse(error, material.binding)
 
     # --- messages --------------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ class NativeKeyStore:
         try:
             self._hsm.decrypt_unknown(blob, context)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
         raise errors.invalid_ciphertext()
 
     def reencrypt(
@@ -328,7 +328,7 @@ class NativeKeyStore:
                     handles = [self._load(material, handle) for material, handle in pairs]
             return use(handles)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     def generate_data_key(
         self, material: Material, size: int, context: Context
@@ -342,7 +342,7 @@ class NativeKeyStore:
                 material, lambda handle: self._hsm.generate_data_key(handle, size, context)
             )
         except HsmError as error:
-            _refuse(error, material.binding)
+            refuse(error, material.binding)
 
     def generate_data_key_without_plaintext(
         self, material: Material, size: int, context: Context
@@ -358,14 +358,14 @@ class NativeKeyStore:
         try:
             return self._hsm.generate_random(size)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     def blob_key(self, blob: bytes) -> bytes:
         """The HBKID that a blob names."""
         try:
             return _native.blob_key(blob)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     # --- key pairs and MACs ----------------------------------------------------------------------
 
@@ -388,14 +388,14 @@ class NativeKeyStore:
         try:
             return self._hsm.verify(public_key, spec, algorithm, message_type, message, signature)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     def rsa_encrypt(self, public_key: bytes, algorithm: str, plaintext: bytes) -> bytes:
         """Encrypt with OAEP for a public key (SPKI DER)."""
         try:
             return self._hsm.rsa_encrypt(public_key, algorithm, plaintext)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     def rsa_decrypt(self, material: Material, algorithm: str, ciphertext: bytes) -> bytes:
         """Open what was encrypted with OAEP, here or elsewhere."""
@@ -431,7 +431,7 @@ class NativeKeyStore:
         try:
             return self._hsm.encapsulate(public_key, spec)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     def decapsulate(self, material: Material, ciphertext: bytes) -> bytes:
         """ML-KEM's secret. What was not encapsulated for this key gives another one."""
@@ -481,7 +481,7 @@ class NativeKeyStore:
         try:
             return self._hsm.blob_keys(blobs)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     # --- bytes that the service hands out to get them back ----------------------------------------
 
@@ -490,7 +490,7 @@ class NativeKeyStore:
         try:
             return self._hsm.seal_opaque(region, purpose, data)
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
     def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes | None:
         """Open it; None unless it was sealed here for this purpose."""
@@ -499,10 +499,11 @@ class NativeKeyStore:
         except InvalidToken:
             return None
         except HsmError as error:
-            _refuse(error)
+            refuse(error)
 
 
-def _refuse(error: HsmError, binding: Binding | None = None) -> NoReturn:
+def refuse(error: HsmError, binding: Binding | None = None) -> NoReturn:
+    """Raise KMS's error for the HSM's."""
     raise _translated(error, binding) from error
 
 

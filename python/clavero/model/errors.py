@@ -353,6 +353,11 @@ def incorrect_key() -> KMSError:
     )
 
 
+def attestation_refused(reason: str) -> KMSError:
+    """Recipient's document: ValidationException as AWS sends, whose text is not known. [O]"""
+    return validation(f"The attestation document in Recipient was refused: {reason}.")
+
+
 def plaintext_too_long(algorithm: str, key_spec: str, limit: int) -> KMSError:
     """[L]"""
     return validation(

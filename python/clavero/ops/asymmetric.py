@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from clavero.model import errors, specs
-from clavero.ops import states
+from clavero.ops import recipients, states
 from clavero.ops.call import Call, Response, as_bytes
-from clavero.ops.context import OpsContext, not_built
+from clavero.ops.context import OpsContext
 from clavero.ops.directory import Key
 from clavero.ops.registry import Handler, by_any_name
 from clavero.ops.usage import algorithm_of, fits, public_key
@@ -62,16 +62,21 @@ def verify(context: OpsContext, call: Call) -> Response:
 
 def derive_shared_secret(context: OpsContext, call: Call) -> Response:
     """DeriveSharedSecret: ECDH's x coordinate, as long as the curve's field."""
-    if "Recipient" in call.params:
-        raise not_built("Recipient (attestation of Nitro enclaves)")
     key = call.keys[0]
     algorithm = algorithm_of(call, key, specs.KEY_AGREEMENT, "KeyAgreementAlgorithm")
-    secret = context.keystore.derive_shared_secret(key.current, as_bytes(call.params["PublicKey"]))
+    peer = as_bytes(call.params["PublicKey"])
+    if call.recipient is None:
+        secret: Response = {
+            "SharedSecret": context.keystore.derive_shared_secret(key.current, peer)
+        }
+    else:
+        envelope = context.keystore.derive_shared_secret_for(call.recipient, key.current, peer)
+        secret = recipients.answer(call, envelope)
     return {
         "KeyId": key.arn,
-        "SharedSecret": secret,
         "KeyAgreementAlgorithm": algorithm,
         "KeyOrigin": key.row.origin,
+        **secret,
     }
 
 

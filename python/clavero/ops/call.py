@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from clavero.iam.decision import Principal
+    from clavero.keystores.attested import Attestation
     from clavero.ops.directory import Key, Scope
     from clavero.store.grants import GrantRow
 
 Params = Mapping[str, Any]
 Response = dict[str, Any]
+
+NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def as_bytes(value: object) -> bytes:
@@ -60,12 +64,14 @@ class Call:
     __slots__ = (
         "decode",
         "extra",
+        "facts",
         "further",
         "grant",
         "keys",
         "operation",
         "params",
         "principal",
+        "recipient",
         "request_id",
         "resources",
         "scope",
@@ -92,11 +98,14 @@ class Call:
         self.source_ip = source_ip
         self.user_agent = user_agent
         # Known later: the keys that the call is about, the grant that it retires, the keys' ARNs,
-        # what the audit adds, and further records.
+        # what the audit adds, and further records; who attested itself as the recipient of the
+        # answer, and the values of condition keys that came with that.
         self.keys: tuple[Key, ...] = ()
         self.grant: GrantRow | None = None
         self.resources: tuple[str, ...] = ()
         self.extra: Mapping[str, object] | None = None
         self.further: tuple[Further, ...] = ()
+        self.recipient: Attestation | None = None
+        self.facts: Mapping[str, str] = NO_FACTS
         self.request_id = ""
         self.time = 0.0

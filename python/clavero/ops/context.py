@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clavero.keystores.native import NativeKeyStore
+from clavero.keystores.attested import AttestedKeyStore
 from clavero.model import errors
 from clavero.model.errors import KMSError
 from clavero.model.quotas import Quotas
@@ -31,7 +31,7 @@ class OpsContext:
 
     store: Store
     directory: Directory
-    keystore: NativeKeyStore
+    keystore: AttestedKeyStore
     new_id: Callable[[], str]
     ensure_domain: Callable[[str], None]
     schedule_changed: Callable[[], None]

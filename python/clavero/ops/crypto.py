@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from clavero.model import arn, errors, specs
-from clavero.ops import states
+from clavero.ops import recipients, states
 from clavero.ops.call import Call, Response, as_bytes
 from clavero.ops.context import OpsContext, not_built
 from clavero.ops.directory import ForeignResource, Key, Version
@@ -99,11 +99,6 @@ def _version(
     return version
 
 
-def _refuse_unbuilt(call: Call) -> None:
-    if "Recipient" in call.params:
-        raise not_built("Recipient (attestation of Nitro enclaves)")
-
-
 def _ignores_ciphertext(call: Call) -> bool:
     """Whether this dry run is about the permission only, for which no ciphertext is needed."""
     params = call.params
@@ -111,7 +106,6 @@ def _ignores_ciphertext(call: Call) -> bool:
 
 
 def _check_ciphertext(call: Call) -> None:
-    _refuse_unbuilt(call)
     if "CiphertextBlob" not in call.params and not _ignores_ciphertext(call):
         raise errors.member_required("ciphertextBlob")
 
@@ -154,21 +148,35 @@ def decrypt(context: OpsContext, call: Call) -> Response:
     if _ignores_ciphertext(call):
         check_usage(call, key, specs.ENCRYPT_DECRYPT)
         raise errors.dry_run()
+    blob = as_bytes(params["CiphertextBlob"])
     if algorithm != SYMMETRIC:
-        plaintext = context.keystore.rsa_decrypt(
-            key.current, algorithm, as_bytes(params["CiphertextBlob"])
-        )
-        return {"KeyId": key.arn, "Plaintext": plaintext, "EncryptionAlgorithm": algorithm}
+        return {
+            "KeyId": key.arn,
+            "EncryptionAlgorithm": algorithm,
+            **_opened_with_rsa(context, call, key, algorithm, blob),
+        }
     version = _version(context, call, "EncryptionContext", key)
-    plaintext = context.keystore.decrypt(
-        version, as_bytes(params["CiphertextBlob"]), params.get("EncryptionContext")
-    )
-    return {
+    authenticated = params.get("EncryptionContext")
+    answer: Response = {
         "KeyId": key.arn,
-        "Plaintext": plaintext,
         "EncryptionAlgorithm": algorithm,
         "KeyMaterialId": version.material_id,
     }
+    if call.recipient is None:
+        answer["Plaintext"] = context.keystore.decrypt(version, blob, authenticated)
+        return answer
+    envelope = context.keystore.decrypt_for(call.recipient, version, blob, authenticated)
+    return answer | recipients.answer(call, envelope)
+
+
+def _opened_with_rsa(
+    context: OpsContext, call: Call, key: Key, algorithm: str, ciphertext: bytes
+) -> Response:
+    store = context.keystore
+    if call.recipient is None:
+        return {"Plaintext": store.rsa_decrypt(key.current, algorithm, ciphertext)}
+    envelope = store.rsa_decrypt_for(call.recipient, key.current, algorithm, ciphertext)
+    return recipients.answer(call, envelope)
 
 
 def _source_and_destination(context: OpsContext, call: Call) -> tuple[Key, ...]:
@@ -243,13 +251,14 @@ def re_encrypt(context: OpsContext, call: Call) -> Response:
 
 def generate_random(context: OpsContext, call: Call) -> Response:
     """GenerateRandom: from the HSM's DRBG."""
-    _refuse_unbuilt(call)
     if "CustomKeyStoreId" in call.params:
         raise not_built("GenerateRandom in a custom key store")
     size = call.params.get("NumberOfBytes")
     if size is None:
         raise errors.number_of_bytes_required()
-    return {"Plaintext": context.keystore.generate_random(size)}
+    if call.recipient is None:
+        return {"Plaintext": context.keystore.generate_random(size)}
+    return recipients.answer(call, context.keystore.generate_random_for(call.recipient, size))
 
 
 HANDLERS: Final = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from clavero.model import errors, specs
-from clavero.ops import states
+from clavero.ops import recipients, states
 from clavero.ops.call import Call, Params, Response
-from clavero.ops.context import OpsContext, not_built
+from clavero.ops.context import OpsContext
 from clavero.ops.registry import Handler, by_any_name
 from clavero.ops.usage import check_symmetric, check_usage, fits
 
@@ -35,13 +35,21 @@ def fits_data_key(context: OpsContext, call: Call) -> None:
 def generate_data_key(context: OpsContext, call: Call) -> Response:
     """GenerateDataKey."""
     params = call.params
-    if "Recipient" in params:
-        raise not_built("Recipient (attestation of Nitro enclaves)")
     key = call.keys[0]
     size = size_of(params)
     if key.row.spec != specs.SYMMETRIC_DEFAULT:  # spares the hottest call of all a call
         check_symmetric(call, key)
     version = key.current
+    if call.recipient is not None:
+        envelope, blob = context.keystore.generate_data_key_for(
+            call.recipient, version, size_of(params), params.get("EncryptionContext")
+        )
+        return {
+            "CiphertextBlob": blob,
+            "KeyId": key.arn,
+            "KeyMaterialId": version.material_id,
+            **recipients.answer(call, envelope),
+        }
     plaintext, blob = context.keystore.generate_data_key(
         version, size, params.get("EncryptionContext")
     )
@@ -72,8 +80,6 @@ def generate_data_key_without_plaintext(context: OpsContext, call: Call) -> Resp
 
 def _pair(context: OpsContext, call: Call, *, with_plaintext: bool) -> Response:
     params = call.params
-    if "Recipient" in params:
-        raise not_built("Recipient (attestation of Nitro enclaves)")
     key = call.keys[0]
     check_symmetric(call, key)
     spec: str = params["KeyPairSpec"]
@@ -82,19 +88,27 @@ def _pair(context: OpsContext, call: Call, *, with_plaintext: bool) -> Response:
     if params.get("DryRun"):
         raise errors.dry_run()  # nothing else can be wrong, and a pair of RSA takes seconds
     version = key.current
-    private, blob, public = context.keystore.generate_data_key_pair(
-        version, spec, params.get("EncryptionContext"), with_plaintext=with_plaintext
-    )
-    answer: Response = {
+    authenticated = params.get("EncryptionContext")
+    secret: Response = {}
+    if call.recipient is None:
+        private, blob, public = context.keystore.generate_data_key_pair(
+            version, spec, authenticated, with_plaintext=with_plaintext
+        )
+        if private is not None:
+            secret = {"PrivateKeyPlaintext": private}
+    else:
+        envelope, blob, public = context.keystore.generate_data_key_pair_for(
+            call.recipient, version, spec, authenticated
+        )
+        secret = recipients.answer(call, envelope)
+    return {
         "PrivateKeyCiphertextBlob": blob,
         "PublicKey": public,
         "KeyId": key.arn,
         "KeyPairSpec": spec,
         "KeyMaterialId": version.material_id,
+        **secret,
     }
-    if private is not None:
-        answer["PrivateKeyPlaintext"] = private
-    return answer
 
 
 def generate_data_key_pair(context: OpsContext, call: Call) -> Response:

@@ -169,6 +169,19 @@ impl Hsm {
 
     /// Opens RSAES_OAEP; gives the plaintext. Whatever is wrong with it is [`Error::InvalidCiphertext`].
     pub fn rsa_decrypt(&self, handle: KeyHandle, algorithm: &str, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let mut out = Zeroizing::new([0; 512]);
+        let len = self.rsa_decrypt_into(handle, algorithm, ciphertext, &mut out[..])?;
+        Ok(Zeroizing::new(out[..len].to_vec()))
+    }
+
+    /// As [`rsa_decrypt`](Self::rsa_decrypt), into the front of `out`, which has at least 512 bytes; gives the length.
+    pub(crate) fn rsa_decrypt_into(
+        &self,
+        handle: KeyHandle,
+        algorithm: &str,
+        ciphertext: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize> {
         let hash = rsa_encryption(algorithm)?;
         ensure_tested(Tested::RsaOaep)?;
         let key_type = self.pair_type(handle, KeyUsage::EncryptDecrypt, algorithm)?;
@@ -176,9 +189,7 @@ impl Hsm {
             return Err(misfit(algorithm, KeySpec::Pair(key_type)));
         }
         self.with_private_key(handle, KeyUsage::EncryptDecrypt, algorithm, |scope, key| {
-            let mut out = Zeroizing::new([0; 512]);
-            let len = rsa::decrypt(scope, key, hash, ciphertext, &mut out[..])?;
-            Ok(Zeroizing::new(out[..len].to_vec()))
+            rsa::decrypt(scope, key, hash, ciphertext, out)
         })
     }
 
@@ -212,17 +223,21 @@ impl Hsm {
 
     /// ECDH with a peer's public key (SubjectPublicKeyInfo) on the same NIST curve: the raw x coordinate.
     pub fn derive_shared_secret(&self, handle: KeyHandle, peer_public_key: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let mut out = Zeroizing::new([0; ec::MAX_FIELD_LEN]);
+        let len = self.derive_shared_secret_into(handle, peer_public_key, &mut out[..])?;
+        Ok(Zeroizing::new(out[..len].to_vec()))
+    }
+
+    /// As [`derive_shared_secret`](Self::derive_shared_secret), into the front of `out`; gives the length.
+    pub(crate) fn derive_shared_secret_into(&self, handle: KeyHandle, peer_public_key: &[u8], out: &mut [u8]) -> Result<usize> {
+        let out = out.first_chunk_mut().ok_or(Error::Internal("a shared secret's room"))?;
         let key_type = self.pair_type(handle, KeyUsage::KeyAgreement, "ECDH")?;
         let (KeyType::Ec(Curve::P256) | KeyType::Ec(Curve::P384) | KeyType::Ec(Curve::P521)) = key_type else {
             return Err(misfit("ECDH", KeySpec::Pair(key_type)));
         };
         ensure_tested(Tested::Ecdh)?;
         let peer = PublicKey::from_spki(key_type, peer_public_key)?;
-        self.with_private_key(handle, KeyUsage::KeyAgreement, "ECDH", |scope, key| {
-            let mut out = Zeroizing::new([0; 66]);
-            let len = ec::agree(scope, key, &peer, &mut out)?;
-            Ok(Zeroizing::new(out[..len].to_vec()))
-        })
+        self.with_private_key(handle, KeyUsage::KeyAgreement, "ECDH", |scope, key| ec::agree(scope, key, &peer, out))
     }
 
     /// A fresh shared secret under an ML-KEM public key (SubjectPublicKeyInfo), and its ciphertext.

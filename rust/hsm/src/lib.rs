@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! hsm        Hsm: the facade. Every call passes its guard (sealed? forked? self-tests passed?)
+//!   recipient    what leaves for an attested recipient only, as CMS (cms)
 //!   batch    many messages under one derived key, straight into the caller's memory
 //!   pairs, import   data key pairs; wrapping keys, and key material from outside
 //!   transfer multi-Region keys on their way to another Region
@@ -25,6 +26,7 @@
 mod asymmetric;
 pub mod batch;
 pub mod blob;
+mod cms;
 pub mod context;
 pub mod crypto;
 mod domain;
@@ -36,6 +38,7 @@ mod keytable;
 pub mod memory;
 pub mod message;
 mod pairs;
+mod recipient;
 mod rng;
 mod sealed;
 pub mod selftest;
@@ -51,5 +54,6 @@ pub use key::spec;
 pub use keytable::KeyHandle;
 pub use memory::{Level, MemoryPolicy, Secret};
 pub use pairs::DataKeyPair;
+pub use recipient::Recipient;
 pub use rng::{fill_random, request_id};
 pub use token::{Hbkid, KeyBinding, material_id, token_domain_key};

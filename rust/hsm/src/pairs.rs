@@ -29,6 +29,19 @@ impl Hsm {
         context: &mut EncryptionContext,
         with_plaintext: bool,
     ) -> Result<DataKeyPair> {
+        self.make_data_key_pair(handle, pair_spec, context, |private_key| {
+            Ok(with_plaintext.then(|| Zeroizing::new(private_key.to_vec())))
+        })
+    }
+
+    /// Makes the pair; `hand_out` says what becomes of its private key besides the blob.
+    pub(crate) fn make_data_key_pair(
+        &self,
+        handle: KeyHandle,
+        pair_spec: &str,
+        context: &mut EncryptionContext,
+        hand_out: impl FnOnce(&[u8]) -> Result<Option<Zeroizing<Vec<u8>>>>,
+    ) -> Result<DataKeyPair> {
         let key_type = data_key_pair(pair_spec)?;
         let _running = self.enter_batch()?;
         self.with_scratch(|made| {
@@ -42,8 +55,7 @@ impl Hsm {
                 let (ciphertext, tag) = split_output(&header, &mut blob)?;
                 sealing.context().seal(&header.iv(), context.aad(header.as_bytes()), private_key, ciphertext, tag)
             })?;
-            let private_key = with_plaintext.then(|| Zeroizing::new(private_key.to_vec()));
-            Ok(DataKeyPair { private_key, blob, public_key })
+            Ok(DataKeyPair { private_key: hand_out(private_key)?, blob, public_key })
         })
     }
 }

@@ -61,6 +61,7 @@ pub(crate) enum Tested {
     MlKem768,
     MlKem1024,
     KeyWrap,
+    AesCbc,
 }
 
 /// The test that stands for making a key of this type, and for the signatures or encapsulation that come with it.

@@ -4,7 +4,7 @@
 mod support;
 
 use clavero_hsm::blob::{Blob, blob_len};
-use clavero_hsm::{EphemeralRoot, Error, Hsm, selftest};
+use clavero_hsm::{EphemeralRoot, Error, Hsm, Recipient, selftest};
 use support::{BINDING, POLICY, REGION, context, decrypt, encrypt, hsm};
 
 #[test] // one test: the error state is the process's
@@ -57,7 +57,7 @@ fn every_fault_refuses_everything() {
     }
     // The algorithms of key pairs are tested at their first use; a fault there is everybody's too.
     selftest::inject_fault(None);
-    let first_uses: [(&str, &str, &str); 18] = [
+    let first_uses: [(&str, &str, &str); 19] = [
         ("HMAC_384", "GENERATE_VERIFY_MAC", "HMAC_SHA_384"),
         ("RSA_2048", "SIGN_VERIFY", "RSASSA_PKCS1_V1_5_SHA_256"),
         ("RSA_2048", "SIGN_VERIFY", "RSASSA_PSS_SHA_256"),
@@ -76,6 +76,7 @@ fn every_fault_refuses_everything() {
         ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE", "ML_KEM"),
         ("ML_KEM_1024", "ENCAPSULATE_DECAPSULATE", "ML_KEM"),
         ("RSA_2048", "ENCRYPT_DECRYPT", "wrapping"),
+        ("RSA_2048", "ENCRYPT_DECRYPT", "recipient"),
     ];
     let names: Vec<_> = selftest::later_algorithms().collect();
     assert_eq!(names.len(), first_uses.len());
@@ -94,6 +95,7 @@ fn every_fault_refuses_everything() {
             "wrapping" => {
                 hsm.import_key(REGION, "p", &wrapping.sealed_private_key, "RSAES_OAEP_SHA_1", b"", &BINDING, None).map(drop)
             }
+            "recipient" => hsm.generate_random_for(&Recipient::new(&public).unwrap(), 32).map(drop),
             "ED25519_PH_SHA_512" => hsm.sign(key.handle, algorithm, "DIGEST", &[1; 64]).map(drop),
             _ => hsm.sign(key.handle, algorithm, "RAW", b"x").map(drop),
         };

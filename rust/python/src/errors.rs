@@ -18,6 +18,7 @@ create_exception!(clavero._native, ForkedError, SealedError, "This process is a 
 create_exception!(clavero._native, InsecureMemory, HsmError, "Memory cannot be protected as the policy demands.");
 create_exception!(clavero._native, SelfTestFailed, HsmError, "The HSM is in its error state.");
 create_exception!(clavero._native, UnsealError, HsmError, "An unseal provider could not give the root key.");
+create_exception!(clavero._native, AttestationError, HsmError, "An attestation document, or a root certificate, is refused.");
 create_exception!(clavero._native, BatchFailure, HsmError, "args: (index of the message, the error of that message).");
 
 /// The exception of an HSM error.

@@ -1,9 +1,10 @@
 //! `clavero._native`: the HSM for Python. A table of contents: conversion and the GIL are dealt with in the modules, the rest in
-//! `clavero-hsm` and `clavero-unseal`.
+//! `clavero-hsm`, `clavero-attest` and `clavero-unseal`.
 #![allow(missing_docs)] // the documentation of this interface is python/clavero/_native.pyi, which stubtest checks
 
 mod arrow;
 mod asymmetric;
+mod attest;
 mod batch;
 mod buffer;
 mod errors;
@@ -20,11 +21,13 @@ mod _native {
     #[pymodule_export]
     use crate::arrow::arrow_struct;
     #[pymodule_export]
+    use crate::attest::{Attestation, AttestationRoots};
+    #[pymodule_export]
     use crate::buffer::NativeBuffer;
     #[pymodule_export]
     use crate::errors::{
-        BatchFailure, ForkedError, HsmError, InsecureMemory, InvalidCiphertext, InvalidDomainState, InvalidToken, KeyNotLoaded,
-        LimitError, SealedError, SelfTestFailed, UnsealError, WrongRootKey,
+        AttestationError, BatchFailure, ForkedError, HsmError, InsecureMemory, InvalidCiphertext, InvalidDomainState,
+        InvalidToken, KeyNotLoaded, LimitError, SealedError, SelfTestFailed, UnsealError, WrongRootKey,
     };
     #[pymodule_export]
     use crate::hsm::{Hsm, blob_key, material_id, request_id, token_domain_key};

@@ -9,6 +9,9 @@ use crate::crypto::pkey::{KeyType, PrivateKey, PublicKey, done};
 use crate::error::{Error, Result};
 use crate::memory::{KeyScope, with_libcrypto};
 
+/// The most bytes of a coordinate: P-521's.
+pub const MAX_FIELD_LEN: usize = 66;
+
 /// An elliptic curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Curve {
@@ -46,7 +49,7 @@ impl Curve {
         match self {
             Curve::P256 | Curve::Secp256k1 => 32,
             Curve::P384 => 48,
-            Curve::P521 => 66,
+            Curve::P521 => MAX_FIELD_LEN,
         }
     }
 }
@@ -82,7 +85,7 @@ pub fn verify(key: &PublicKey, digest: &[u8], signature: &[u8]) -> Result<bool> 
 }
 
 /// The shared secret with `peer`, which is on the same curve: the x coordinate, in `field_len` bytes.
-pub fn agree(_scope: &KeyScope, key: &PrivateKey, peer: &PublicKey, out: &mut [u8; 66]) -> Result<usize> {
+pub fn agree(_scope: &KeyScope, key: &PrivateKey, peer: &PublicKey, out: &mut [u8; MAX_FIELD_LEN]) -> Result<usize> {
     let KeyType::Ec(curve) = key.key_type() else { return Err(Error::Internal("a key's type")) };
     let len = curve.field_len();
     // SAFETY: null getters are checked; the output has `len` bytes. Parsing put the peer's point on the same curve.

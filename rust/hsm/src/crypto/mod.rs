@@ -3,6 +3,7 @@
 //! | algorithm | standard | module |
 //! |---|---|---|
 //! | AES-256-GCM, 96-bit IV, 128-bit tag | NIST SP 800-38D | [`aead`] |
+//! | AES-256-CBC with CMS's padding, encryption only | NIST SP 800-38A | [`cbc`] |
 //! | AES-256 key wrap with padding | RFC 5649 | [`keywrap`] |
 //! | KDF in counter mode with HMAC-SHA-256, 32-bit counter before the fixed input | NIST SP 800-108r1, 4.1 | [`kdf`] |
 //! | HMAC with SHA-2 | FIPS 198-1 | [`mac`] |
@@ -16,6 +17,7 @@
 //! Key pairs are in [`pkey`]; what touches a private one takes a [`KeyScope`](crate::memory::KeyScope).
 
 pub mod aead;
+pub mod cbc;
 pub mod digest;
 pub mod ec;
 pub mod ed25519;

@@ -2,21 +2,21 @@
 //!
 //! Sources: `*.bin`, made by OpenSSL (`tools/known_answers.py`; ML-KEM-512 from Wycheproof's mlkem_512_test.json, tcId 1); Ed25519 from
 //! RFC 8032, 7.1, TEST 3; Ed25519ph from RFC 8032, 7.3; HMAC from RFC 4231, test case 2; hashes from FIPS 180-4's example "abc"; AES-KWP
-//! from Wycheproof's aes_kwp_test.json. Signing that is randomised is tested by verifying what it made, after verification itself.
+//! from Wycheproof's aes_kwp_test.json; AES-256-CBC from NIST SP 800-38A, F.2.5. Signing that is randomised is tested by verifying what it made, after verification itself.
 
 use super::unhex;
 use crate::crypto::digest::Hash;
 use crate::crypto::ec::Curve;
 use crate::crypto::pkey::{KeyType, PrivateKey, PublicKey};
-use crate::crypto::{ec, ed25519, keywrap, mac, mldsa, mlkem, rsa};
+use crate::crypto::{cbc, ec, ed25519, keywrap, mac, mldsa, mlkem, rsa};
 use crate::error::{Error, Result};
-use crate::memory::{self, Depth, KeyScope, MemoryPolicy, with_keys};
+use crate::memory::{self, Depth, Guarded, KeyScope, MemoryPolicy, with_keys};
 
 /// Each test gets a byte to XOR into its input: 0, or 1 where a test injects a fault.
 pub(super) type KnownAnswer = fn(fault: u8) -> Result<bool>;
 
 /// In the order of `Tested`.
-pub(super) const ALGORITHMS: [(&str, KnownAnswer); 18] = [
+pub(super) const ALGORITHMS: [(&str, KnownAnswer); 19] = [
     ("SHA-1, SHA-224, SHA-384, SHA-512 and HMAC with them", hashes),
     ("RSASSA-PKCS1-v1_5", |fault| rsa_signatures(rsa::Padding::Pkcs1, fault)),
     ("RSASSA-PSS", |fault| rsa_signatures(rsa::Padding::Pss, fault)),
@@ -35,6 +35,7 @@ pub(super) const ALGORITHMS: [(&str, KnownAnswer); 18] = [
     ("ML-KEM-768", |fault| ml_kem(KeyType::MlKem768, include_bytes!("mlkem768.bin"), fault)),
     ("ML-KEM-1024", |fault| ml_kem(KeyType::MlKem1024, include_bytes!("mlkem1024.bin"), fault)),
     ("AES-KWP", key_wrap),
+    ("AES-256-CBC", aes_256_cbc),
 ];
 
 const MESSAGE: &[u8] = b"known answer";
@@ -247,4 +248,20 @@ fn key_wrap(fault: u8) -> Result<bool> {
         let refused = keywrap::unwrap(scope, key, &faulty(&wrapped, 1), &mut [0; 40]);
         Ok(out[..len] == secret[..] && keywrap::wrap(scope, key, &secret)? == wrapped && refused.is_err())
     })
+}
+
+fn aes_256_cbc(fault: u8) -> Result<bool> {
+    let arena = memory::open(MemoryPolicy { allow_insecure: true })?.arena();
+    let mut content = Guarded::<cbc::Content>::zeroed(arena)?;
+    content.key.copy_from_slice(&unhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4"));
+    let iv = std::array::from_fn(|place| u8::try_from(place).unwrap_or(0));
+    let plaintext = unhex(
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710",
+    );
+    let known = unhex(
+        "f58c4c04d6e5f1ba779eabfb5f7bfbd69cfc4e967edb808d679f777bc6702c7d39f23369a9d9bacfa530e26304231461b2eb05e2c39be9fcda6c19078c6a9d1b",
+    );
+    let ciphertext = content.encrypt(&iv, &faulty(&plaintext, fault))?;
+    // The vector has no padding: its blocks come first, and one block of padding follows.
+    Ok(ciphertext.len() == known.len() + cbc::BLOCK_LEN && ciphertext.starts_with(&known))
 }
