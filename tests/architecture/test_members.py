@@ -20,7 +20,7 @@ from clavero.ops import call, context, directory, registry
 
 HANDLERS = registry.built()
 # Used by the pipeline, for every operation that has them.
-BY_THE_PIPELINE = {"DryRun", "GrantTokens"}
+BY_THE_PIPELINE = {"DryRun", "GrantTokens", "Recipient"}
 # Members that an operation does not look at, each with the reason.
 IGNORED: dict[tuple[str, str], str] = {}
 

@@ -11,12 +11,25 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
+from clavero.model.operations import OPERATIONS
+
 
 def without(answer: dict[str, Any], *secret: str) -> dict[str, Any]:
     """The answer without its metadata, after it was seen that no secret is in it."""
     del answer["ResponseMetadata"]
     assert not set(answer) & {"Plaintext", "PrivateKeyPlaintext", "SharedSecret", *secret}
     return answer
+
+
+def test_these_are_all_operations_with_a_recipient():
+    taking = {name for name, each in OPERATIONS.items() if "Recipient" in each.input.members}
+    assert taking == {
+        "Decrypt",
+        "DeriveSharedSecret",
+        "GenerateDataKey",
+        "GenerateDataKeyPair",
+        "GenerateRandom",
+    }
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 32, 4096])
