@@ -14,6 +14,7 @@ pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![tag];
     match content.len() {
         len @ 0..=127 => out.push(u8::try_from(len).unwrap()),
+        len @ 128..=255 => out.extend([0x81, u8::try_from(len).unwrap()]),
         len => out.extend([&[0x82][..], &u16::try_from(len).unwrap().to_be_bytes()].concat()),
     }
     out.extend(content);
