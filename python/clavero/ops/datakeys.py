@@ -42,7 +42,7 @@ def generate_data_key(context: OpsContext, call: Call) -> Response:
     version = key.current
     if call.recipient is not None:
         envelope, blob = context.keystore.generate_data_key_for(
-            call.recipient, version, size_of(params), params.get("EncryptionContext")
+            call.recipient, version, size, params.get("EncryptionContext")
         )
         return {
             "CiphertextBlob": blob,
