@@ -208,7 +208,7 @@ class NativeKeyStore:
         try:
             return self._hsm.transfer_key(token, hbkid, binding, region)
         except HsmError as error:
-            _refuse(error, binding)
+            refuse(error, binding)
 
     def transfer_fingerprint(
         self, binding: Binding, hbkid: bytes, token: bytes, region: str
@@ -217,7 +217,7 @@ class NativeKeyStore:
         try:
             return self._hsm.transfer_fingerprint(token, hbkid, binding, region)
         except HsmError as error:
-            _refuse(error, binding)
+            refuse(error, binding)
 
     def unload(self, material: Material) -> None:
         """Wipe the key from the HSM's memory, for good when it is to be deleted."""

@@ -67,6 +67,7 @@ impl Maker {
             spec: "ECC_NIST_P384",
             usage: "SIGN_VERIFY",
             origin: "AWS_KMS",
+            multi_region: false,
         };
         let key = hsm.create_key(&binding).unwrap();
         Pair { handle: key.handle, public: key.public_key.unwrap() }
