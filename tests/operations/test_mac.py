@@ -3,8 +3,63 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, hmac
+
+from clavero import KMS, ManualClock
 
 HMACS = ["224", "256", "384", "512"]
+HASHES = {
+    "224": hashes.SHA224(),
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
+
+
+@pytest.fixture(scope="module")
+def seeded():
+    """A KMS with a key of each spec whose material is known, and a boto3 client of it."""
+    keys = [
+        {
+            "id": f"00000000-0000-4000-8000-000000000{bits}",
+            "aliases": [f"alias/{bits}"],
+            "spec": f"HMAC_{bits}",
+            "usage": "GENERATE_VERIFY_MAC",
+            "material": [f"hex:{material(bits).hex()}"],
+        }
+        for bits in HMACS
+    ]
+    with KMS(clock=ManualClock(), seed={"keys": keys}) as kms:
+        boto3 = kms.boto3_client()
+        yield {"in process": kms.client(), "boto3": boto3}
+        boto3.close()
+
+
+def material(bits: str) -> bytes:
+    return bytes(range(int(bits) // 8))
+
+
+@pytest.mark.parametrize("entry", ["in process", "boto3"])
+@pytest.mark.parametrize("bits", HMACS)
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 127, 128, 129, 4096])
+def test_pyca_makes_and_verifies_the_same_macs(seeded, checked, refused, entry, bits, size):
+    client = checked(seeded[entry])
+    message = bytes(n % 251 for n in range(size))
+    call = {"KeyId": f"alias/{bits}", "Message": message, "MacAlgorithm": f"HMAC_SHA_{bits}"}
+
+    def theirs() -> hmac.HMAC:
+        made = hmac.HMAC(material(bits), HASHES[bits])
+        made.update(message)
+        return made
+
+    mac = client.generate_mac(**call)["Mac"]
+    theirs().verify(mac)
+    assert client.verify_mac(**call, Mac=theirs().finalize())["MacValid"] is True
+    other = mac[:-1] + bytes([mac[-1] ^ 1])
+    with pytest.raises(InvalidSignature):
+        theirs().verify(other)
+    refused("KMSInvalidMacException", client.verify_mac, **call, Mac=other)
 
 
 def asked(kept, bits, message=b"message"):

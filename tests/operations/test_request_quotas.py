@@ -190,6 +190,16 @@ def test_boto3_tries_a_throttled_call_again_where_it_is_told_to(monkeypatch):
         client.close()
 
 
+def test_a_replica_counts_where_it_is_made(limited, refused):
+    here = limited({"CreateKey": 2})
+    home, away = here.client(), here.client(region="eu-west-1")
+    key = home.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    home.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+    refused(CODE, away.create_key)  # AWS counts two there
+    home.create_key()
+    refused(CODE, home.create_key)
+
+
 # --- the numbers ---------------------------------------------------------------------------------
 
 
