@@ -137,6 +137,11 @@ class Checked:
         self.unchecked = client
         self._beyond = beyond  # has what is beyond AWS, where `client` is boto3's
 
+    def used_aliases(self, **params: Any) -> list[dict[str, Any]]:
+        """The page of ListAliases without what AWS predefines and nobody has used."""
+        answer = self.list_aliases(**params)
+        return [each for each in answer["Aliases"] if "TargetKeyId" in each]
+
     def __getattr__(self, name: str) -> Any:
         there = self._beyond is None or hasattr(self.unchecked, name)
         attribute = getattr(self.unchecked if there else self._beyond, name)

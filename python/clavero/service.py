@@ -15,13 +15,14 @@ from typing import Final, NoReturn
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import AuditError, Sink
 from clavero.clock import Clock
-from clavero.iam.decision import decide
-from clavero.model import errors
+from clavero.iam.decision import Decision, Principal, Resource, decide
+from clavero.model import errors, managed
 from clavero.model.errors import KMSError
 from clavero.ops import granttokens, recipients, registry, states
+from clavero.ops import managed as managed_keys
 from clavero.ops.call import Call, Further, NotAsked, Response
 from clavero.ops.context import OpsContext
-from clavero.ops.directory import ForeignResource, Key
+from clavero.ops.directory import UNMADE, ForeignResource
 from clavero.ops.lastusage import TRACKED, Note
 from clavero.ops.registry import Handler, Need
 from clavero.ops.throttle import Throttle
@@ -82,9 +83,9 @@ class Service:
             self._authorise(handler, call)
             if handler.states is not None:
                 for key in call.keys:
-                    state = key.state
-                    if state not in handler.states:
-                        raise self._of_state(handler, call, key, state)
+                    if key.state not in handler.states:
+                        self._mind_states(handler, call)
+                        break
             dry_run = call.params.get("DryRun")
             if dry_run and not handler.computes:
                 self._end_dry_run(handler, call)
@@ -142,11 +143,28 @@ class Service:
             ) from None
         call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
 
-    def _of_state(self, handler: Handler, call: Call, key: Key, state: str) -> KMSError:
-        """The error for a key whose state does not fit, unless AWS refuses the call before that."""
-        if handler.fits is not None:
-            handler.fits(self._context, call)
-        return states.refusal(call.operation.name, key, state)
+    def _mind_states(self, handler: Handler, call: Call) -> None:
+        """Refuse a call on keys in other states; make AWS managed keys that it is first to name."""
+        for key in call.keys:
+            state = key.state
+            if state not in (handler.states or ()) and state != UNMADE:
+                if handler.fits is not None:  # what AWS refuses before the state
+                    handler.fits(self._context, call)
+                raise states.refusal(call.operation.name, key, state)
+        for key in managed_keys.first_use(self._context, call):
+            row = key.row
+            record = AuditRecord(
+                "CreateKey",
+                row.region,
+                row.account,
+                "",
+                None,
+                (key.arn,),
+                self._new_id(),
+                call.time,
+                extra={"keyManager": row.manager},
+            )
+            self._put_on_record(record)
 
     def _end_dry_run(self, handler: Handler, call: Call) -> NoReturn:
         if handler.check is not None:
@@ -163,7 +181,7 @@ class Service:
         if handler.needs is None:
             for key in call.keys:
                 if handler.decide is None:
-                    decision = decide(principal, handler.action, key)
+                    decision = _decide(principal, handler.action, key)
                 else:
                     decision = handler.decide(call, key)
                 if not decision.allowed:
@@ -176,7 +194,7 @@ class Service:
 
     def _check(self, call: Call, needs: Sequence[Need]) -> None:
         for need in needs:
-            decision = decide(call.principal, need.action, need.resource)
+            decision = _decide(call.principal, need.action, need.resource)
             if not decision.allowed:
                 raise self._denied(
                     call, need.action, need.as_named_to(call.principal), decision.because
@@ -244,6 +262,18 @@ class Service:
     def stop(self, why: str) -> None:
         """Refuse every call from now on, with this sentence."""
         self._unavailable = why
+
+
+def _decide(principal: Principal, action: str, resource: Resource) -> Decision:
+    """The decision, and for AWS managed keys that of the key policy that AWS gave them."""
+    decision = decide(principal, action, resource)
+    if (
+        action not in managed.OPEN
+        and decision.allowed
+        and getattr(resource, "manager", "") == managed.MANAGER
+    ):
+        return Decision(False, f"because no resource-based policy allows the {action} action")
+    return decision
 
 
 _services: weakref.WeakSet[Service] = weakref.WeakSet()

@@ -20,8 +20,8 @@ def test_an_alias_is_listed_with_its_dates(deployment, client, key, arn):
         "ResponseMetadata"
     }
     answer = client.list_aliases()
-    del answer["ResponseMetadata"]
-    assert answer == {
+    assert answer["Truncated"] is False
+    assert {"Aliases": client.used_aliases()} == {
         "Aliases": [
             {
                 "AliasName": "alias/a/b_c-1",
@@ -30,8 +30,7 @@ def test_an_alias_is_listed_with_its_dates(deployment, client, key, arn):
                 "CreationDate": made,
                 "LastUpdatedDate": made,
             }
-        ],
-        "Truncated": False,
+        ]
     }
 
 
@@ -45,7 +44,7 @@ def test_a_moved_alias_stands_for_the_new_key_at_once(deployment, client, key, o
     for name in ("alias/a", arn("alias/a")):
         assert client.encrypt(KeyId=name, Plaintext=b"new")["KeyId"] == other["Arn"]
     assert client.decrypt(CiphertextBlob=blob)["KeyId"] == key["Arn"]  # it names its key itself
-    (listed,) = client.list_aliases()["Aliases"]
+    (listed,) = client.used_aliases()
     assert (listed["LastUpdatedDate"] - listed["CreationDate"]).total_seconds() == 60
     assert listed["TargetKeyId"] == other["KeyId"]
 
@@ -100,7 +99,7 @@ def test_names_that_no_alias_can_have(client, key, refused, name, code, text):
     assert text in refused(code, client.create_alias, **create)
     assert text in refused(code, client.update_alias, **create)
     assert text in refused(code, client.delete_alias, AliasName=name)
-    assert client.list_aliases()["Aliases"] == []
+    assert client.used_aliases() == []
 
 
 def test_the_target_is_a_key_of_its_own_names(client, key, refused, arn):
@@ -123,7 +122,7 @@ def test_one_key_s_aliases_are_listed_alone(client, key, other):
         client.create_alias(AliasName=name, TargetKeyId=target["KeyId"])
 
     def names(**params):
-        return [each["AliasName"] for each in client.list_aliases(**params)["Aliases"]]
+        return [each["AliasName"] for each in client.used_aliases(**params)]
 
     assert names() == ["alias/1", "alias/2", "alias/3"]
     assert names(KeyId=key["KeyId"]) == names(KeyId=key["Arn"]) == ["alias/1", "alias/2"]
@@ -136,10 +135,10 @@ def test_aliases_are_there_after_reopening(durable):
     client.create_alias(AliasName="alias/a", TargetKeyId=key_id)
     client.create_alias(AliasName="alias/b", TargetKeyId=key_id)
     client.delete_alias(AliasName="alias/b")
-    before = client.list_aliases()["Aliases"]
+    before = client.used_aliases()
     durable.reopen()
     client = durable.client()
-    assert client.list_aliases()["Aliases"] == before
+    assert client.used_aliases() == before
     assert client.describe_key(KeyId="alias/a")["KeyMetadata"]["KeyId"] == key_id
 
 

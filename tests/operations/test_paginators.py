@@ -92,7 +92,8 @@ def test_a_search_and_parameters_of_the_operation(pages_of, client, ids):
         client.create_alias(AliasName=f"alias/{number}", TargetKeyId=ids[number % 2])
     pages = pages_of("list_aliases", KeyId=ids[0], PaginationConfig={"PageSize": 2})
     assert list(pages.search("Aliases[].AliasName")) == ["alias/0", "alias/2", "alias/4"]
-    assert list(pages_of("list_aliases").search("length(Aliases)")) == [5]
+    own = "Aliases[?TargetKeyId].AliasName"
+    assert len(list(pages_of("list_aliases").search(own))) == 5
 
 
 def test_a_marker_is_a_starting_token(pages_of, client, ids):

@@ -6,6 +6,8 @@ import base64
 
 import pytest
 
+from clavero.model import managed
+
 
 @pytest.fixture
 def many(client):
@@ -37,8 +39,9 @@ def test_pages_are_complete_and_in_order(client, many, arn, limit):
     assert flat == [{"KeyId": key_id, "KeyArn": arn(f"key/{key_id}")} for key_id in sorted(many)]
     if limit <= 100:
         found = pages(client.list_aliases, "Aliases", Limit=limit)
+        assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
         names = [each["AliasName"] for page in found for each in page]
-        assert names == [f"alias/{number}" for number in range(7)]
+        assert names == [*(f"alias/{number}" for number in range(7)), *managed.PREDEFINED]
 
 
 def test_the_default_page_is_aws_s(client):
@@ -46,15 +49,16 @@ def test_the_default_page_is_aws_s(client):
         if number in {0, 50}:  # a key has 50 aliases at most
             key_id = client.create_key()["KeyMetadata"]["KeyId"]
         client.create_alias(AliasName=f"alias/{number:02}", TargetKeyId=key_id)
-    assert [len(page) for page in pages(client.list_aliases, "Aliases")] == [50, 1]
+    first, second = pages(client.list_aliases, "Aliases")
+    assert (len(first), len(second)) == (50, 1 + len(managed.PREDEFINED))
 
 
 def test_a_page_goes_on_where_it_stopped_whatever_is_made_or_deleted_meanwhile(client, many):
     first = client.list_aliases(Limit=3)
     client.delete_alias(AliasName="alias/2")  # the one that the marker stands on
     client.create_alias(AliasName="alias/1b", TargetKeyId=many[0])
-    rest = client.list_aliases(Marker=first["NextMarker"])
-    assert [each["AliasName"] for each in rest["Aliases"]] == [f"alias/{n}" for n in range(3, 7)]
+    rest = client.used_aliases(Marker=first["NextMarker"])
+    assert [each["AliasName"] for each in rest] == [f"alias/{n}" for n in range(3, 7)]
 
 
 def test_a_marker_is_good_where_it_was_given_only(deployment, client, many, refused):

@@ -150,7 +150,7 @@ def test_the_table(client, prepared, refused, operation, state):
     else:
         assert text == f"{before['Arn']} is pending deletion."
     assert client.describe_key(KeyId=key)["KeyMetadata"] == before
-    names = [each["AliasName"] for each in client.list_aliases()["Aliases"]]
+    names = [each["AliasName"] for each in client.used_aliases()]
     assert names == ["alias/its", "alias/other"]
 
 

@@ -363,7 +363,9 @@ class Machine(RuleBasedStateMachine):
             own = {name: each for name, each in self.model.keys.items() if each.scope == scope}
             assert listed == sorted(own)
             aliases = {
-                each["AliasName"]: each["TargetKeyId"] for each in client.list_aliases()["Aliases"]
+                each["AliasName"]: each["TargetKeyId"]
+                for each in client.list_aliases()["Aliases"]
+                if "TargetKeyId" in each
             }
             assert aliases == {
                 name: key for (where, name), key in self.model.aliases.items() if where == scope

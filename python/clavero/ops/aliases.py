@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from clavero.iam.decision import NamedResource
-from clavero.model import arn, errors
+from clavero.model import arn, errors, managed
 from clavero.ops import states
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of, timestamp
@@ -163,7 +163,10 @@ def _listed(context: OpsContext, call: Call) -> tuple[Key, ...]:
 
 
 def list_aliases(context: OpsContext, call: Call) -> Response:
-    """ListAliases: the account's in the Region, or one key's, in order of name."""
+    """ListAliases: the account's in the Region, or one key's, in order of name.
+
+    Those that AWS predefines are among the account's, without a key before a service's first use.
+    """
     scope = call.scope
     limit = limit_of(call, DEFAULT_PAGE, MAX_PAGE)
     after = context.marker(call)
@@ -177,22 +180,32 @@ def list_aliases(context: OpsContext, call: Call) -> Response:
             after=after,
             key_id=key_id,
         )
-    answer: Response = {
-        "Aliases": [
-            {
-                "AliasName": row.name,
-                "AliasArn": arn.alias_arn(row.region, row.account, row.name),
-                "TargetKeyId": row.key_id,
-                "CreationDate": timestamp(row.created),
-                "LastUpdatedDate": timestamp(row.updated),
-            }
-            for row in rows
-        ],
-        "Truncated": more,
-    }
+    entries = {row.name: _entry(row) for row in rows}
+    if key_id is None:
+        # Predefined aliases that stand for no key yet, as far as this page goes.
+        last = rows[-1].name if more else None
+        for name in managed.PREDEFINED:
+            if name > after and (last is None or name < last) and name not in entries:
+                entries[name] = {
+                    "AliasName": name,
+                    "AliasArn": arn.alias_arn(scope.region, scope.account, name),
+                }
+    names = sorted(entries)
+    more = more or len(names) > limit
+    answer: Response = {"Aliases": [entries[name] for name in names[:limit]], "Truncated": more}
     if more:
-        answer["NextMarker"] = context.next_marker(call, rows[-1].name)
+        answer["NextMarker"] = context.next_marker(call, names[:limit][-1])
     return answer
+
+
+def _entry(row: AliasRow) -> dict[str, Any]:
+    return {
+        "AliasName": row.name,
+        "AliasArn": arn.alias_arn(row.region, row.account, row.name),
+        "TargetKeyId": row.key_id,
+        "CreationDate": timestamp(row.created),
+        "LastUpdatedDate": timestamp(row.updated),
+    }
 
 
 HANDLERS: Final = (

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
-from clavero.keystores.native import Binding, Material, material_id
-from clavero.model import arn, errors
+from clavero.keystores.native import Binding, Material, material_id, new_id
+from clavero.model import arn, errors, managed, specs
 from clavero.store import aliases, keys, versions
 from clavero.store.engine import Store
 from clavero.store.errors import StoreError
@@ -33,6 +33,8 @@ MAX_REFERENCES: Final = 262_144
 COUNT_MARGIN: Final = 1_000
 # The state of a key that was erased while a call was under way; KMS has no name for it.
 DELETED: Final = "Deleted"
+# The state of an AWS managed key that was not used yet.
+UNMADE: Final = "Unmade"
 
 
 class Version(Material):
@@ -109,6 +111,11 @@ class Key:
         return self.row.account
 
     @property
+    def manager(self) -> str:
+        """CUSTOMER or AWS: who may change the key."""
+        return self.row.manager
+
+    @property
     def versions(self) -> list[Version]:
         """The versions that are cached, the current one first."""
         others = (self._others or {}).values()
@@ -149,6 +156,39 @@ def _sharing(row: KeyRow) -> KeyRow:
         manager=sys.intern(row.manager),
         policy=sys.intern(row.policy),
     )
+
+
+class UnmadeKey(Key):
+    """An AWS managed key before its first use: nothing of it is stored, and its id is not final.
+
+    It is there to be authorised; `ops.managed` then puts the key that is made into its place.
+    """
+
+    __slots__ = ("alias",)
+
+    def __init__(self, scope: Scope, alias: str) -> None:
+        self.alias: Final = alias
+        super().__init__(
+            KeyRow(
+                region=scope.region,
+                account=scope.account,
+                key_id=new_id(),
+                description=managed.description(alias),
+                usage=specs.ENCRYPT_DECRYPT,
+                spec=specs.SYMMETRIC_DEFAULT,
+                origin="AWS_KMS",
+                manager=managed.MANAGER,
+                enabled=True,
+                created=0.0,
+                deletion_date=None,
+                pending_window=None,
+                multi_region=False,
+                policy=managed.policy(alias, scope.region, scope.account),
+                current_version=None,
+            )
+        )
+        self.current = NoMaterial(self)
+        self.state = UNMADE
 
 
 class RegionKeys:
@@ -244,6 +284,8 @@ class Directory:
         if named.is_alias:
             with self._store.read() as tx:
                 alias = aliases.get(tx, named.region, named.account, named.value)
+            if alias is None and named.value in managed.SERVICES and named.account == scope.account:
+                return UnmadeKey(scope, named.value)
             if alias is None:
                 raise _unknown(
                     scope,
@@ -319,7 +361,7 @@ class Directory:
             if known is not None:  # another call found the row between its commit and now
                 return known
             self._keep(owner, key)
-            if owner.key_count is not None:
+            if owner.key_count is not None and row.manager != managed.MANAGER:
                 owner.key_count += 1
         return key
 

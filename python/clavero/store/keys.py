@@ -81,8 +81,11 @@ _DUE = (
 )
 _NEXT_DUE = select(func.min(keys.c.deletion_date))
 _COUNT = select(func.count()).select_from(keys)
+# AWS managed keys do not count against an account's quota.
 _COUNT_OF = _COUNT.where(
-    keys.c.region == bindparam("k_region"), keys.c.account == bindparam("k_account")
+    keys.c.region == bindparam("k_region"),
+    keys.c.account == bindparam("k_account"),
+    keys.c.manager == "CUSTOMER",
 )
 # A key that is disabled or waits for its deletion keeps its date, and rotates when it is back. A
 # replica rotates with its primary key.

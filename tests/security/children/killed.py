@@ -39,6 +39,7 @@ class Worker:
         self.aliases = {
             each["AliasName"]: each["TargetKeyId"]
             for each in self.client.list_aliases(Limit=100)["Aliases"]
+            if "TargetKeyId" in each
         }
         self.number = 0
 
