@@ -194,6 +194,15 @@ def test_imported_keys_are_imported_or_wait(opened):
     assert client.describe_key(KeyId=ID2)["KeyMetadata"]["KeyState"] == "PendingImport"
 
 
+def test_imported_keys_can_have_been_rotated(opened):
+    _, client = opened({"id": ID, "origin": "EXTERNAL", "material": [OLD, NEW]})
+    answer = client.list_key_rotations(KeyId=ID, IncludeKeyMaterial="ALL_KEY_MATERIAL")
+    first, second = answer["Rotations"]
+    assert (first["KeyMaterialState"], second["KeyMaterialState"]) == ("NON_CURRENT", "CURRENT")
+    assert second["RotationType"] == "ON_DEMAND"
+    assert first["ImportState"] == second["ImportState"] == "IMPORTED"
+
+
 def test_accounts_and_regions_are_the_key_s_own_or_the_kms_s(opened):
     kms, client = opened(
         {"id": ID},
@@ -342,7 +351,7 @@ def test_a_deleted_key_is_made_again(tmp_path):
         ({"account": "1"}, "keys[0].account: must be 12 digits"),
         ({"region": "mars"}, "keys[0].region: must be the name of an AWS Region"),
         ({"spec": "AES"}, "keys[0].spec: must be one of RSA_2048"),
-        ({"spec": "SM2"}, "keys[0].usage: SM2 is supported in the China Regions"),
+        ({"spec": "SM2"}, "keys[0].usage: KeySpec SM2 is not supported"),
         ({"spec": "RSA_2048"}, "keys[0].usage: You must specify a KeyUsage value"),
         ({"usage": "SIGN_VERIFY"}, "keys[0].usage: KeyUsage SIGN_VERIFY is not compatible"),
         ({"origin": "AWS_CLOUDHSM"}, "keys[0].origin: must be AWS_KMS or EXTERNAL"),
