@@ -49,7 +49,7 @@ def _made(context: OpsContext, unmade: UnmadeKey, now: float) -> tuple[Key, bool
         with context.store.write() as tx:
             alias = aliases.get(tx, region, account, unmade.alias)
             if alias is None:  # else another call has made it since this one looked
-                made = context.keystore.generate(_binding(unmade.row))
+                made = context.keystore.generate(Binding.of(unmade.row))
                 row = _row(unmade.row, made, now)
                 version = _version(row, made)
                 keys.insert_key(tx, row, version)
@@ -68,10 +68,6 @@ def _made(context: OpsContext, unmade: UnmadeKey, now: float) -> tuple[Key, bool
     context.directory.aliases_changed(region)
     context.schedule_changed()
     return key, True
-
-
-def _binding(row: KeyRow) -> Binding:
-    return Binding(row.region, row.account, row.key_id, row.spec, row.usage, row.origin)
 
 
 def _row(row: KeyRow, made: FreshMaterial, now: float) -> KeyRow:
