@@ -5,6 +5,8 @@ Measured in us-east-1 for github.com/floci-io/floci/pull/3968, which has a test 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from clavero import KMS, ManualClock
@@ -16,7 +18,7 @@ USAGES = {
     "ECC_NIST_P256": "SIGN_VERIFY",
     "ML_KEM_512": "ENCAPSULATE_DECAPSULATE",
 }
-CALLS = {
+CALLS: dict[str, dict[str, Any]] = {
     "encrypt": {"Plaintext": b"x"},
     "sign": {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"},
     "verify": {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256", "Signature": b"x"},
@@ -46,7 +48,8 @@ def stopped():
     with KMS(clock=ManualClock()) as kms:
         client = kms.client()
         boto3 = kms.boto3_client()
-        disabled, dying = {}, {}
+        disabled: dict[str, str] = {}
+        dying: dict[str, str] = {}
         for spec, usage in USAGES.items():
             for keys in (disabled, dying):
                 keys[spec] = client.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]
