@@ -5,7 +5,6 @@
 
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, open_inner};
-use crate::sealed::Scratch;
 use crate::token::{self, Hbkid, KeyBinding};
 
 impl Hsm {
@@ -13,10 +12,11 @@ impl Hsm {
     /// [`Error::Limit`] for a single-Region key, [`Error::InvalidToken`] for a token that was not sealed for this multi-Region key.
     pub fn transfer_key(&self, token: &[u8], hbkid: &Hbkid, binding: &KeyBinding<'_>, to_region: &str) -> Result<Vec<u8>> {
         let there = related(binding, to_region)?;
+        let guard = self.read()?;
+        let inner = open_inner(&guard)?;
         self.with_scratch(|scratch| {
-            let len = self.open_at_home(scratch, token, hbkid, binding)?;
-            let guard = self.read()?;
-            token::seal(scratch, len, open_inner(&guard)?.state(to_region)?.active_key(), hbkid, &there)
+            let len = inner.open_token(scratch, token, hbkid, binding)?;
+            token::seal(scratch, len, inner.state(to_region)?.active_key(), hbkid, &there)
         })
     }
 
@@ -30,15 +30,14 @@ impl Hsm {
         to_region: &str,
     ) -> Result<[u8; 32]> {
         let there = related(binding, to_region)?;
+        let _running = self.enter_batch()?;
         self.with_scratch(|scratch| {
-            let len = self.open_at_home(scratch, token, hbkid, binding)?;
+            let len = {
+                let guard = self.read()?;
+                open_inner(&guard)?.open_token(scratch, token, hbkid, binding)?
+            };
             self.fingerprint(&there, &scratch.plaintext[..len])
         })
-    }
-
-    fn open_at_home(&self, scratch: &mut Scratch, token: &[u8], hbkid: &Hbkid, binding: &KeyBinding<'_>) -> Result<usize> {
-        let guard = self.read()?;
-        open_inner(&guard)?.open_token(scratch, token, hbkid, binding)
     }
 }
 

@@ -106,8 +106,9 @@ fn secrets(driver: &Driver) -> Vec<(String, [u8; 32])> {
     let root = needles::key(needles::ROOT);
     let mut secrets = vec![("the root key".to_owned(), root), ("the root's sealing key".to_owned(), judge::root_seal(&root))];
     let mut keys = Vec::new();
-    for record in driver.said("domain") {
-        let state = judge::open_domain(&root, REGION, &unhex(&record[0])).unwrap();
+    let here = driver.said("domain").into_iter().map(|record| (REGION, record));
+    for (region, record) in here.chain(driver.said("there").into_iter().map(|record| ("us-east-1", record))) {
+        let state = judge::open_domain(&root, region, &unhex(&record[0])).unwrap();
         secrets.push(("the token-sealing key".into(), state.token_sealing));
         secrets.push(("the audit-sealing key".into(), state.audit_sealing));
         keys.extend(state.keys.into_iter().map(|key| (key.id, key.key)));
@@ -117,7 +118,8 @@ fn secrets(driver: &Driver) -> Vec<(String, [u8; 32])> {
     for token in driver.said("token") {
         let sealed = unhex(&token[2]);
         let domain_key = keys.iter().find(|(id, _)| sealed[4..20] == *id).unwrap().1;
-        let aad = judge::token_aad(&binding(&token[0]), &unhex(&token[1]));
+        let multi_region = clavero_hsm::KeyBinding { multi_region: true, ..binding(&token[0]) };
+        let aad = judge::token_aad(&multi_region, &unhex(&token[1]));
         let hbk: [u8; 32] = judge::open(&domain_key, "kms/ekt/v1", &sealed, &aad).unwrap().try_into().unwrap();
         backing.insert(unhex(&token[1]), hbk);
         secrets.push((format!("backing key {}", token[0]), hbk));

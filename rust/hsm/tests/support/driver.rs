@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 mod needles;
 
 const REGION: &str = "eu-central-1";
+const THERE: &str = "us-east-1";
 const KEYS: u64 = 24;
 const THREADS: usize = 8;
 
@@ -44,7 +45,7 @@ fn binding(key_id: &str) -> KeyBinding<'_> {
         spec: "SYMMETRIC_DEFAULT",
         usage: "ENCRYPT_DECRYPT",
         origin: "AWS_KMS",
-        multi_region: false,
+        multi_region: true,
     }
 }
 
@@ -56,12 +57,21 @@ fn open(allow_insecure: bool) -> Result<Hsm> {
     Hsm::open(&NeedleRoot, true, MemoryPolicy { allow_insecure })
 }
 
-/// An HSM with a domain; tells the test its sealed state.
+/// An HSM with the domains of two Regions; tells the test their sealed states.
 fn open_with_domain() -> Hsm {
     let hsm = open(true).unwrap();
-    println!("domain {}", hex(&hsm.create_domain(REGION, 1).unwrap()));
-    hsm.install_domain(REGION).unwrap();
+    for (name, record) in ["domain", "there"].iter().zip(make_domains(&hsm)) {
+        println!("{name} {}", hex(&record));
+    }
     hsm
+}
+
+fn make_domains(hsm: &Hsm) -> [Vec<u8>; 2] {
+    [REGION, THERE].map(|region| {
+        let record = hsm.create_domain(region, 1).unwrap();
+        hsm.install_domain(region).unwrap();
+        record
+    })
 }
 
 struct Key {
@@ -118,6 +128,10 @@ fn work(hsm: &Hsm, key: &Key, other: &Key) -> Result<Vec<u8>> {
     let handle = hsm.load_key(&key.token, &key.hbkid, &binding(&key.id))?;
     hsm.unload_key(handle)?;
     hsm.rewrap_key(&key.token, &key.hbkid, &binding(&key.id))?;
+    let moved = hsm.transfer_key(&key.token, &key.hbkid, &binding(&key.id), THERE)?;
+    let there = hsm.load_key(&moved, &key.hbkid, &KeyBinding { region: THERE, ..binding(&key.id) })?;
+    hsm.unload_key(there)?;
+    hsm.transfer_fingerprint(&key.token, &key.hbkid, &binding(&key.id), THERE)?;
     let opaque = hsm.seal_opaque(REGION, "marker", b"page")?;
     assert_eq!(hsm.open_opaque(REGION, "marker", &opaque)?, b"page");
     Ok(blob)
@@ -304,8 +318,7 @@ fn level() {
         Ok(hsm) => {
             let memory = hsm.status().unwrap().memory;
             println!("level {} {}", memory.level.name(), memory.libcrypto_level.name());
-            hsm.create_domain(REGION, 1).unwrap();
-            hsm.install_domain(REGION).unwrap();
+            make_domains(&hsm);
             let (hbkid, token, handle) = hsm.generate_key(&binding("one")).unwrap();
             let key = Key { hbkid, token, handle, id: "one".into() };
             work(&hsm, &key, &key).unwrap();
@@ -325,7 +338,7 @@ fn in_child(hsm: &Hsm, key: &Key, blob: &[u8], record: &[u8]) -> i32 {
     let Ok(parsed) = Blob::parse(blob) else { return 100 };
     let Ok(again) = Blob::parse(blob) else { return 100 };
     let threads = std::num::NonZeroUsize::MIN;
-    let refused: [Result<()>; 25] = [
+    let refused: [Result<()>; 27] = [
         hsm.encrypt(key.handle, &mut empty, &[1; 32], &mut out),
         hsm.decrypt(key.handle, &mut empty, &parsed, &mut text),
         hsm.decrypt_unknown(&mut empty, &parsed),
@@ -347,6 +360,8 @@ fn in_child(hsm: &Hsm, key: &Key, blob: &[u8], record: &[u8]) -> i32 {
         hsm.import_known_key(&binding("new"), &[0; 32]).map(drop),
         hsm.load_key(&key.token, &key.hbkid, &binding(&key.id)).map(drop),
         hsm.rewrap_key(&key.token, &key.hbkid, &binding(&key.id)).map(drop),
+        hsm.transfer_key(&key.token, &key.hbkid, &binding(&key.id), THERE).map(drop),
+        hsm.transfer_fingerprint(&key.token, &key.hbkid, &binding(&key.id), THERE).map(drop),
         hsm.unload_key(key.handle),
         hsm.evict_idle_keys().map(drop),
         hsm.seal_opaque(REGION, "marker", b"x").map(drop),
@@ -362,9 +377,8 @@ fn in_child(hsm: &Hsm, key: &Key, blob: &[u8], record: &[u8]) -> i32 {
     }
     // An HSM of its own works, also on threads, and is sealed in turn for its own child.
     let Ok(own) = open(true) else { return 102 };
-    let opened =
-        own.create_domain(REGION, 1).and_then(|_| own.install_domain(REGION)).and_then(|()| own.generate_key(&binding("own")));
-    let Ok((hbkid, token, handle)) = opened else { return 103 };
+    make_domains(&own);
+    let Ok((hbkid, token, handle)) = own.generate_key(&binding("own")) else { return 103 };
     let key = Key { hbkid, token, handle, id: "own".into() };
     if work(&own, &key, &key).is_err() {
         return 104;
@@ -383,8 +397,8 @@ fn in_child(hsm: &Hsm, key: &Key, blob: &[u8], record: &[u8]) -> i32 {
 /// `fork COUNT`: forks under load; every child must refuse, open its own HSM, and end through exit(). `fork 0` leaves under that load.
 fn fork(count: usize) {
     let hsm: &'static Hsm = Box::leak(Box::new(open(true).unwrap()));
-    let record: &'static [u8] = Box::leak(hsm.create_domain(REGION, 1).unwrap().into_boxed_slice());
-    hsm.install_domain(REGION).unwrap();
+    let [record, _] = make_domains(hsm);
+    let record: &'static [u8] = Box::leak(record.into_boxed_slice());
     let keys: &'static [Key] = Box::leak(keys(hsm).into_boxed_slice());
     let blob = work(hsm, &keys[0], &keys[1]).unwrap();
     keep_busy(hsm, keys);
