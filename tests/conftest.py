@@ -161,7 +161,7 @@ class Checked:
         return call
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def checked() -> Callable[..., Checked]:
     """Wrap a client so that every answer is validated."""
     return Checked

@@ -1,4 +1,4 @@
-"""What happens by the clock: due deletions, rotations of keys and domain keys, idle keys."""
+"""What happens by the clock: deletions, expired material, rotations of all keys, idle keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from clavero.clock import Clock
 from clavero.keystores.native import Binding, NativeKeyStore, new_id, token_domain_key
 from clavero.model import arn
 from clavero.model.errors import KMSError
-from clavero.ops import related, rotation
+from clavero.ops import materials, related, rotation
 from clavero.ops.directory import Directory
 from clavero.ops.lastusage import UsageLog
 from clavero.store import domains, keys, versions
+from clavero.store import materials as stored_materials
 from clavero.store.domains import DomainRow
 from clavero.store.engine import Store
 from clavero.store.errors import StoreClosed, StoreError
@@ -64,13 +65,16 @@ class Maintenance:
         """Do what is due at `now`; gives the time at which something is due again."""
         with self._due_lock:
             next_deletion = self._delete_due(now)
+            next_expiry = self._expire_due(now)
             next_rotation = self._rotate_keys_due(now)
             if now >= self._next_sweep:
                 self._next_sweep = now + IDLE_SWEEP
                 self._hsm.evict_idle_keys()
                 self._usage.flush_quietly()
             next_domain_rotation = self._rotate_due(now)
-            return min(next_deletion, next_rotation, self._next_sweep, next_domain_rotation)
+            return min(
+                next_deletion, next_expiry, next_rotation, self._next_sweep, next_domain_rotation
+            )
 
     def _delete_due(self, now: float) -> float:
         erased = False
@@ -100,6 +104,32 @@ class Maintenance:
                 erased = True
         if erased:
             self._store.checkpoint()  # so that no token stays in the write-ahead log
+        return float("inf") if next_due is None else next_due
+
+    def _expire_due(self, now: float) -> float:
+        """Erase imported material at its ValidTo: before any call of that time goes on."""
+        erased = False
+        while True:
+            with self._store.read() as tx:
+                due = stored_materials.due(tx, now)
+                next_due = stored_materials.next_due(tx)
+            if not due:
+                break
+            for version in due:
+                if materials.expire(self._store, self._directory, self._keystore, version, now):
+                    where = arn.key_arn(version.region, version.account, version.key_id)
+                    extra = {"keyMaterialId": version.material_id}
+                    self._record(
+                        "DeleteExpiredKeyMaterial",
+                        version.region,
+                        version.account,
+                        now,
+                        where,
+                        extra=extra,
+                    )
+                    erased = True
+        if erased:
+            self._store.checkpoint()  # as for deleted keys
         return float("inf") if next_due is None else next_due
 
     def _rotate_keys_due(self, now: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
@@ -58,6 +59,8 @@ class Service:
         self._new_id = context.new_id
         self._run_due = run_due
         self._due = 0.0
+        self._due_lock = threading.Lock()
+        self._changes = 0
         self._admit = None if throttle is None else throttle.admit
         self._used = context.usage.pending
         self._handlers = _Handlers(registry.built())
@@ -73,7 +76,7 @@ class Service:
         call.time = now = self._now()
         try:
             if now >= self._due:
-                self._due = self._run_due(now)
+                self._do_due(now)
             if not operation.is_exact(call.params):
                 self._validate(call)
             handler = self._handlers[operation.name]
@@ -83,7 +86,7 @@ class Service:
             self._authorise(handler, call)
             if handler.states is not None:
                 for key in call.keys:
-                    if key.state not in handler.states:
+                    if key.state not in handler.states or now >= key.expires:
                         self._mind_states(handler, call)
                         break
             dry_run = call.params.get("DryRun")
@@ -146,7 +149,7 @@ class Service:
     def _mind_states(self, handler: Handler, call: Call) -> None:
         """Refuse a call on keys in other states; make AWS managed keys that it is first to name."""
         for key in call.keys:
-            state = key.state
+            state = key.state_at(call.time)
             if state not in (handler.states or ()) and state != UNMADE:
                 if handler.fits is not None:  # what AWS refuses before the state
                     handler.fits(self._context, call)
@@ -257,7 +260,16 @@ class Service:
 
     def schedule_changed(self) -> None:
         """Something new may be due: ask at the next call."""
-        self._due = 0.0
+        with self._due_lock:
+            self._changes += 1
+            self._due = 0.0
+
+    def _do_due(self, now: float) -> None:
+        before = self._changes
+        due = self._run_due(now)
+        with self._due_lock:
+            if self._changes == before:  # else what came meanwhile may be due before that
+                self._due = due
 
     def stop(self, why: str) -> None:
         """Refuse every call from now on, with this sentence."""

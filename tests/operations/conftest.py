@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from clavero import KMS, ManualClock
 
@@ -237,3 +242,86 @@ def replicated(made: Related) -> Related:
     """A primary key in HOME with a replica in AWAY."""
     made.replicate()
     return made
+
+
+def wrapped(public_key: bytes, algorithm: str, material: bytes) -> bytes:
+    """The material under a wrapping key (SPKI DER), as a caller of ImportKeyMaterial sends it."""
+    public: Any = load_der_public_key(public_key)
+    chosen = hashes.SHA1() if algorithm.endswith("_1") else hashes.SHA256()  # noqa: S303 (AWS's)
+    oaep = padding.OAEP(padding.MGF1(chosen), chosen, None)
+    if algorithm.startswith("RSAES_OAEP"):
+        return bytes(public.encrypt(material, oaep))
+    aes = os.urandom(32)
+    return bytes(public.encrypt(aes, oaep)) + aes_key_wrap_with_padding(aes, material)
+
+
+class Importer:
+    """Imports key material through a client. Each key has one wrapping key: making it is slow."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._made: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+    def key(self, **params: Any) -> str:
+        """The id of a new key that waits for its material."""
+        made = self.client.create_key(Origin="EXTERNAL", **params)
+        return str(made["KeyMetadata"]["KeyId"])
+
+    def parameters(
+        self, key: str, algorithm: str = "RSAES_OAEP_SHA_256", spec: str = "RSA_2048"
+    ) -> dict[str, Any]:
+        """GetParametersForImport's answer, the same one each time."""
+        asked = (key, algorithm, spec)
+        if asked not in self._made:
+            self._made[asked] = self.client.get_parameters_for_import(
+                KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec=spec
+            )
+        return self._made[asked]
+
+    def request(
+        self,
+        key: str,
+        material: bytes,
+        algorithm: str = "RSAES_OAEP_SHA_256",
+        spec: str = "RSA_2048",
+        **params: Any,
+    ) -> dict[str, Any]:
+        """ImportKeyMaterial's parameters; the material does not expire unless `params` say so."""
+        made = self.parameters(key, algorithm, spec)
+        if "ValidTo" not in params:
+            params.setdefault("ExpirationModel", "KEY_MATERIAL_DOES_NOT_EXPIRE")
+        return {
+            "KeyId": key,
+            "ImportToken": made["ImportToken"],
+            "EncryptedKeyMaterial": wrapped(made["PublicKey"], algorithm, material),
+            **params,
+        }
+
+    def give(self, key: str, material: bytes, *wrapping: str, **params: Any) -> dict[str, Any]:
+        """Import the material; the answer without its metadata."""
+        answer = self.client.import_key_material(**self.request(key, material, *wrapping, **params))
+        del answer["ResponseMetadata"]
+        return dict(answer)
+
+    def state(self, key: str) -> str:
+        """The key's state."""
+        return str(self.client.describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
+
+    def materials(self, key: str) -> list[dict[str, Any]]:
+        """Every material of the key, as ListKeyRotations has it, without the key's ARN."""
+        answer = self.client.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")
+        return [
+            {name: each[name] for name in each if name != "KeyId"} for each in answer["Rotations"]
+        ]
+
+
+@pytest.fixture
+def importer(client) -> Importer:
+    """Imports through the client of the test."""
+    return Importer(client)
+
+
+@pytest.fixture(scope="session")
+def importing() -> type[Importer]:
+    """Makes importers for other clients."""
+    return Importer

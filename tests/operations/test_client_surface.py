@@ -26,6 +26,7 @@ BUILT = {
     "RetireGrant", "RevokeGrant", "RotateKeyOnDemand", "ScheduleKeyDeletion", "Sign", "TagResource",
     "UntagResource", "UpdateAlias", "UpdateKeyDescription", "UpdatePrimaryRegion", "Verify",
     "VerifyMac",
+    "DeleteImportedKeyMaterial", "GetParametersForImport", "ImportKeyMaterial",
 }  # fmt: skip
 UNBUILT = sorted(set(MODEL.operation_names) - BUILT)
 TEXTS = {

@@ -63,7 +63,6 @@ def test_the_old_name_of_the_key_spec_and_the_default_policy_are_taken(client):
 @pytest.mark.parametrize(
     ("params", "code", "text"),
     [
-        ({"Origin": "EXTERNAL"}, "Unsupported", "Origin EXTERNAL"),
         ({"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1"}, "Unsupported", "AWS_CLOUDHSM"),
         ({"CustomKeyStoreId": "cks-1"}, "Unsupported", "custom key store"),
         ({"XksKeyId": "abc"}, "Unsupported", "custom key store"),

@@ -318,12 +318,15 @@ def test_keys_that_are_not_symmetric_do_not_rotate(client, refused, spec, usage)
     assert status(client, key) == {"KeyRotationEnabled": False}
     assert rotations(client, key) == []
     client.disable_key_rotation(KeyId=key["KeyId"])
-    for method, params in (
-        (client.enable_key_rotation, {}),
-        (client.rotate_key_on_demand, {}),
-        (client.list_key_rotations, {"IncludeKeyMaterial": "ALL_KEY_MATERIAL"}),
-    ):
-        assert refused("UnsupportedOperationException", method, KeyId=key["KeyId"], **params) == ""
+    for method in (client.enable_key_rotation, client.rotate_key_on_demand):
+        assert refused("UnsupportedOperationException", method, KeyId=key["KeyId"]) == ""
+    text = refused(
+        "ValidationException",
+        client.list_key_rotations,
+        KeyId=key["KeyId"],
+        IncludeKeyMaterial="ALL_KEY_MATERIAL",
+    )
+    assert text == "Input parameter includeKeyMaterial can only be used with symmetric keys."
 
 
 def test_rotations_are_durable_with_all_their_material(durable):

@@ -166,6 +166,7 @@ CHANGING: frozenset[str] = frozenset(
         "CreateKey",
         "DeleteAlias",
         "DeleteCustomKeyStore",
+        "DeleteExpiredKeyMaterial",
         "DeleteImportedKeyMaterial",
         "DeleteKey",
         "DisableKey",

@@ -138,6 +138,15 @@ class FreshMaterial(Material):
         return self._binding
 
 
+class Wrapping(NamedTuple):
+    """How key material comes wrapped: for which wrapping key, and by which AlgorithmSpec."""
+
+    region: str
+    purpose: str
+    sealed_key: bytes
+    algorithm: str
+
+
 class NativeKeyStore:
     """Operations on backing keys. `load_token(region, hbkid)` gives a stored token, or None."""
 
@@ -249,9 +258,10 @@ class NativeKeyStore:
         while True:
             token = self._load_token(binding.region, material.hbkid)
             if token is None:
-                raise errors.key_not_found(
-                    f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
-                )
+                arn = f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
+                if binding.origin == "EXTERNAL":  # its material was deleted a moment ago
+                    raise errors.key_state(arn, "PendingImport")
+                raise errors.key_not_found(arn)
             if refused is not None and token == refused[0]:
                 refuse(refused[1], binding)
             try:
@@ -482,6 +492,39 @@ class NativeKeyStore:
             return self._hsm.blob_keys(blobs)
         except HsmError as error:
             refuse(error)
+
+    # --- imports ---------------------------------------------------------------------------------
+
+    def create_wrapping_key(self, region: str, purpose: str, spec: str) -> tuple[bytes, bytes]:
+        """Make an RSA key pair to wrap material for: public key (SPKI DER), sealed private key."""
+        try:
+            return self._hsm.create_wrapping_key(region, purpose, spec)
+        except HsmError as error:
+            refuse(error)
+
+    def take(
+        self, wrapping: Wrapping, wrapped: bytes, binding: Binding, hbkid: bytes | None = None
+    ) -> FreshMaterial:
+        """Unwrap key material into the HSM, under the id that it had before, if it had one.
+
+        What is no material of the binding's spec is refused as what does not unwrap:
+        InvalidCiphertextException. For the token see `generate`.
+        """
+        try:
+            made_id, token, handle, public_key, fingerprint = self._hsm.import_key(
+                wrapping.region,
+                wrapping.purpose,
+                wrapping.sealed_key,
+                wrapping.algorithm,
+                wrapped,
+                binding,
+                hbkid,
+            )
+        except LimitError:
+            raise errors.invalid_ciphertext() from None  # as AWS does; it would tell of the secret
+        except HsmError as error:
+            refuse(error)
+        return FreshMaterial(binding, made_id, token, handle, public_key, fingerprint)
 
     # --- bytes that the service hands out to get them back ----------------------------------------
 

@@ -1,5 +1,6 @@
 """The error that the service raises, and AWS's words for each situation: no other module words one.
 
+Those that only imports of key material have are in `import_errors`.
 Where the texts come from: [L] recorded from AWS KMS, localstack's
 tests/aws/services/kms/test_kms.snapshot.json; [R] recorded from AWS KMS, radkawar/stackd's
 testdata/aws/kms; [F] measured in us-east-1 for github.com/floci-io/floci/pull/3968, or where it
@@ -310,6 +311,11 @@ def invalid_public_key() -> KMSError:
 def rotation_unsupported() -> KMSError:
     """A key that is no symmetric encryption key: without a word [L, R]."""
     return KMSError("UnsupportedOperationException")
+
+
+def only_of_symmetric(member: str) -> KMSError:
+    """A parameter of ListKeyRotations, on any other key [R: HMAC, RSA and ECC keys]."""
+    return validation(f"Input parameter {member} can only be used with symmetric keys.")
 
 
 def rotation_conflict(key_arn: str) -> KMSError:

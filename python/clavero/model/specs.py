@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clavero.model import errors
+from clavero.model import errors, import_errors
 
 SYMMETRIC_DEFAULT: Final = "SYMMETRIC_DEFAULT"
 SM2: Final = "SM2"
@@ -72,6 +72,12 @@ _OAEP: Final = MappingProxyType({"RSAES_OAEP_SHA_1": 42, "RSAES_OAEP_SHA_256": 6
 _DIGEST_BYTES: Final = MappingProxyType({"256": 32, "384": 48, "512": 64})
 # Bytes of the message representative mu of ML-DSA. FIPS 204, algorithm 7.
 EXTERNAL_MU_BYTES: Final = 64
+# AWS KMS Developer Guide, "Importing key material step 1" (what can be imported) and "Select a
+# wrapping algorithm"; for Ed25519 as AWS KMS was seen to answer.
+_NOT_EXTERNAL: Final = frozenset({*ML_DSA_SPECS, *ML_KEM_SPECS})
+_DIRECT: Final = frozenset({"RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"})
+_HYBRID: Final = frozenset({"RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256"})
+_TOO_LONG_FOR_RSA_2048: Final = frozenset({"ECC_NIST_P521", "ECC_NIST_EDWARDS25519"})
 _ENCAPSULATED: Final = MappingProxyType(
     {"ML_KEM_512": 768, "ML_KEM_768": 1088, "ML_KEM_1024": 1568}
 )
@@ -143,3 +149,24 @@ def check_message(spec: str, algorithm: str, message_type: str, length: int) -> 
 def encapsulated_bytes(spec: str) -> int:
     """The length of a secret that is encapsulated for a key of the spec. FIPS 203, table 3."""
     return _ENCAPSULATED[spec]
+
+
+def check_external(spec: str) -> None:
+    """Refuse a key whose material cannot be imported."""
+    if spec in _NOT_EXTERNAL:
+        raise import_errors.spec_not_external(spec)
+
+
+def check_wrapping(spec: str, algorithm: str, wrapping_spec: str) -> None:
+    """Refuse to wrap the material of a key of the spec like this."""
+    if SM2 in {wrapping_spec, algorithm.removesuffix("PKE")}:
+        raise errors.only_in_china(SM2)
+    allowed = _DIRECT
+    if spec in RSA_SPECS:
+        allowed = _HYBRID
+    elif has_public_key(spec):
+        allowed = _DIRECT | _HYBRID
+        if wrapping_spec == "RSA_2048" and spec in _TOO_LONG_FOR_RSA_2048:
+            allowed = _HYBRID
+    if algorithm not in allowed:  # RSAES_PKCS1_V1_5 wraps nothing since October 2023
+        raise import_errors.wrapping_incompatible(algorithm, wrapping_spec, spec)

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clavero.keystores.attested import AttestedKeyStore
 from clavero.model import errors
@@ -19,6 +19,8 @@ from clavero.store.engine import Store
 
 if TYPE_CHECKING:
     from clavero.ops.lastusage import UsageLog
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -67,6 +69,14 @@ def _purpose(call: Call) -> str:
 def timestamp(epoch: float) -> datetime:
     """A point in time as answers have it: timezone-aware, in UTC."""
     return datetime.fromtimestamp(epoch, UTC)
+
+
+def epoch_of(given: datetime | float) -> float:
+    """A point in time as requests have it, in epoch seconds. Without a zone it is in UTC."""
+    if not isinstance(given, datetime):
+        return float(given)
+    aware = given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+    return (aware - _EPOCH).total_seconds()
 
 
 def limit_of(call: Call, default: int, most: int) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from clavero.keystores.native import Binding, Material, material_id, new_id
 from clavero.model import arn, errors, managed, specs
-from clavero.store import aliases, keys, versions
+from clavero.store import aliases, keys, materials, versions
 from clavero.store.engine import Store
 from clavero.store.errors import StoreError
 from clavero.store.keys import KeyRow
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_REFERENCES: Final = 262_144
 # Calls that have stored a key and not yet counted it are fewer.
 COUNT_MARGIN: Final = 1_000
+# When material expires that does not
+NEVER: Final = float("inf")
 # The state of a key that was erased while a call was under way; KMS has no name for it.
 DELETED: Final = "Deleted"
 # The state of an AWS managed key that was not used yet.
@@ -82,16 +84,18 @@ class NoMaterial(Version):
 class Key:
     """A KMS key in memory. `row` is its stored row; the rest follows from it.
 
-    There may be 100,000 of them: what can be shared or computed is not held.
+    `expires` is when the first of its imported materials does, in epoch seconds. There may be
+    100,000 of them: what can be shared or computed is not held.
     """
 
-    __slots__ = ("_others", "arn", "current", "row", "state")
+    __slots__ = ("_others", "arn", "current", "expires", "row", "state")
 
     current: Version
 
     def __init__(self, row: KeyRow) -> None:
         self.arn: Final = arn.key_arn(row.region, row.account, row.key_id)
         self._others: dict[bytes, Version] | None = None
+        self.expires = NEVER
         self.update(row)
 
     def update(self, row: KeyRow) -> None:
@@ -104,6 +108,12 @@ class Key:
             self.state = "PendingImport"
         else:
             self.state = "Enabled" if row.enabled else "Disabled"
+
+    def state_at(self, now: float) -> str:
+        """The state at a time: from its expiry on, material is missing, deleted yet or not."""
+        if now >= self.expires and self.state in {"Enabled", "Disabled"}:
+            return "PendingImport"
+        return self.state
 
     @property
     def account(self) -> str:
@@ -142,6 +152,21 @@ class Key:
         self.current = version
         if self._others is not None:
             self._others.pop(version.hbkid, None)
+
+    def suspend(self) -> None:
+        """Have no version encrypt: some of the key's material is missing."""
+        before = self.current
+        if not isinstance(before, NoMaterial):
+            self.admit(before)
+            self.current = NoMaterial(self)
+
+    def drop(self, hbkid: bytes) -> Version | None:
+        """Forget the version of that HBKID, whose material is gone; gives it if it was cached."""
+        if self.current.hbkid == hbkid:
+            gone: Version = self.current
+            self.current = NoMaterial(self)
+            return gone
+        return None if self._others is None else self._others.pop(hbkid, None)
 
 
 def _sharing(row: KeyRow) -> KeyRow:
@@ -314,8 +339,11 @@ class Directory:
         with self._store.read() as tx:
             row = keys.get(tx, owner.region, owner.account, key_id)
             current = None
+            expires = None
             if row is not None and row.current_version is not None:
                 current = versions.get(tx, region.name, row.current_version)
+                if row.origin == "EXTERNAL":
+                    expires = materials.earliest_expiry(tx, owner.region, owner.account, key_id)
         if row is None:
             return None
         if row.current_version is not None and (
@@ -330,6 +358,8 @@ class Directory:
             if known is not None:
                 return known
             key = self._made(row, current, None)
+            if expires is not None:
+                key.expires = expires
             if region.generation == generation:
                 self._keep(owner, key)
             return key
@@ -414,6 +444,40 @@ class Directory:
             key.rotate(made)
             key.update(row)
             return True
+
+    def materials_changed(
+        self,
+        row: KeyRow,
+        current: VersionRow | None,
+        expires: float | None,
+        gone: Sequence[bytes] = (),
+    ) -> list[Version]:
+        """Take over the row of a key whose imported materials changed. `order` must be held.
+
+        `current` is the version that encrypts, `gone` are the HBKIDs of deleted material; gives
+        the versions whose keys must leave the HSM.
+        """
+        owner = self.scope(row.region, row.account)
+        with self._lock:
+            owner.keys.generation += 1
+            key = owner.by_id.get(row.key_id)
+            if key is None:
+                return []
+            dropped = []
+            for hbkid in gone:
+                owner.keys.by_hbkid.pop(hbkid, None)
+                version = key.drop(hbkid)
+                if version is not None:
+                    dropped.append(version)
+            if current is None:
+                key.suspend()
+            else:
+                made = key.version(current.hbkid) or Version(key, current)
+                owner.keys.by_hbkid[made.hbkid] = made
+                key.rotate(made)
+            key.expires = NEVER if expires is None else expires
+            key.update(row)
+            return dropped
 
     def forget(self, region: str, account: str, key_id: str) -> list[Version]:
         """Drop a key that was just erased; gives the versions whose keys must leave the HSM."""

@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 from clavero.iam.decision import default_key_policy
 from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
 from clavero.model import errors, specs
-from clavero.ops import policies, related, states, tags
+from clavero.ops import materials, policies, related, states, tags
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of, not_built, timestamp
 from clavero.ops.directory import Key
 from clavero.ops.keychange import change_key
+from clavero.ops.materials import EXTERNAL
 from clavero.ops.registry import Handler, account_wide, by_any_name, by_key_id
 from clavero.store import keys
 from clavero.store import tags as stored_tags
@@ -53,15 +54,18 @@ def describe(context: OpsContext, key: Key) -> dict[str, Any]:
     }
     if row.spec == specs.SYMMETRIC_DEFAULT and key.current.material_id:
         metadata["CurrentKeyMaterialId"] = key.current.material_id
+    if row.origin == EXTERNAL:
+        metadata |= materials.members(context, key)
     if row.deletion_date is not None:
         metadata["DeletionDate"] = timestamp(row.deletion_date)
     return metadata
 
 
 def create_key(context: OpsContext, call: Call) -> Response:
-    """CreateKey: a key of any spec, with new material."""
+    """CreateKey: a key of any spec, with new material, or without any where it is imported."""
     params = call.params
     spec, usage = _checked_kind(call)
+    origin: str = params.get("Origin", _AWS_KMS)
     policy = default_key_policy(call.scope.account)
     if "Policy" in params:
         policy = policies.checked(context, call)
@@ -79,9 +83,9 @@ def create_key(context: OpsContext, call: Call) -> Response:
         description=params.get("Description", ""),
         usage=usage,
         spec=spec,
-        origin=_AWS_KMS,
+        origin=origin,
         manager="CUSTOMER",
-        enabled=True,
+        enabled=origin == _AWS_KMS,
         created=call.time,
         deletion_date=None,
         pending_window=None,
@@ -90,9 +94,22 @@ def create_key(context: OpsContext, call: Call) -> Response:
         current_version=None,
         primary_region=scope.region if multi_region else None,
     )
-    key = _with_material(context, row, given_tags)
+    if origin == EXTERNAL:
+        key = _without_material(context, row, given_tags)
+    else:
+        key = _with_material(context, row, given_tags)
     call.resources = (key.arn,)
     return {"KeyMetadata": describe(context, key)}
+
+
+def _without_material(context: OpsContext, row: KeyRow, given_tags: dict[str, str]) -> Key:
+    """Store a key that waits for its material."""
+    with context.store.write() as tx:
+        check_quota(context, tx, row)
+        keys.insert_key(tx, row, None)
+        if given_tags:
+            stored_tags.put(tx, row.region, row.account, row.key_id, given_tags)
+    return context.directory.add(row, None, None)
 
 
 def _with_material(context: OpsContext, row: KeyRow, given_tags: dict[str, str]) -> Key:
@@ -156,8 +173,12 @@ def _checked_kind(call: Call) -> tuple[str, str]:
     spec = spec or old_spec or specs.SYMMETRIC_DEFAULT
     usage = specs.usage_of(spec, params.get("KeyUsage"))
     origin = params.get("Origin", _AWS_KMS)
-    if origin != _AWS_KMS or "CustomKeyStoreId" in params or "XksKeyId" in params:
-        raise not_built(f"Origin {origin} or a custom key store")
+    if origin == EXTERNAL:
+        specs.check_external(spec)
+    elif origin != _AWS_KMS:
+        raise not_built(f"Origin {origin}")
+    if "CustomKeyStoreId" in params or "XksKeyId" in params:
+        raise not_built("A custom key store")
     return spec, usage
 
 

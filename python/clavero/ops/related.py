@@ -81,7 +81,8 @@ def version_for(
 ) -> VersionRow:
     """A version of the primary key as the related key in `region` has it.
 
-    Imported material stays where it was imported: there it is only known, by its fingerprint.
+    Imported material stays where it was imported: there it is only known, by its fingerprint or,
+    of a pair, its public key.
     """
     there = replace(version, region=region)
     if primary.origin == EXTERNAL:
@@ -94,7 +95,6 @@ def version_for(
             there,
             token=None,
             domain_key_id=None,
-            public_key=None,
             import_state="PENDING_IMPORT",
             expiration_model=None,
             valid_to=None,

@@ -8,6 +8,7 @@ background, within minutes; here a rotation is complete when RotateKeyOnDemand a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
@@ -25,8 +26,9 @@ from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of, timestamp
 from clavero.ops.directory import Directory, Key
 from clavero.ops.keychange import change_key
+from clavero.ops.materials import EXTERNAL, PENDING_REPLICAS, missing_in_replicas, settle
 from clavero.ops.registry import Handler, by_key_id
-from clavero.store import keys, versions
+from clavero.store import keys, materials, versions
 from clavero.store.engine import Store
 from clavero.store.keys import KeyRow
 from clavero.store.versions import VersionRow
@@ -42,10 +44,6 @@ MAX_PAGE: Final = 1000
 CONFLICT_SECONDS: Final = 1_200
 
 _SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
-_EXTERNAL: Final = "EXTERNAL"
-
-# The second where replicas have not imported it yet; whether they have is looked at then.
-_PENDING: Final = frozenset({"PENDING_ROTATION", "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"})
 
 May: TypeAlias = Callable[[Connection, KeyRow], bool]
 
@@ -74,8 +72,8 @@ def rotate(
                 row = keys.get(tx, *named)
                 if row is None or row.is_replica or not may(tx, row):
                     return None
-                if row.origin == _EXTERNAL:
-                    version = _imported(tx, row)
+                if row.origin == EXTERNAL:
+                    version = _imported(tx, row, now)
                 else:
                     made = keystore.generate(Binding.of(row))
                     version = _fresh(tx, row, made, now)
@@ -89,17 +87,21 @@ def rotate(
                 followers = []
                 if changed.primary_region is not None:
                     followers = related.hand_on_rotation(tx, keystore, changed, version, kind, now)
+                settled = []
+                if made is None:
+                    settled = [
+                        settle(tx, each) for each in (changed, *(own for own, _ in followers))
+                    ]
         except BaseException:
             if made is not None:  # a version that was not stored does not stay in memory either
                 keystore.unload(made)
             raise
-        handle = None if made is None else made.handle
-        if not directory.rotated(changed, version, handle) and made is not None:
-            keystore.unload(made)  # the key is loaded when somebody asks for it
-        for replica, own in followers:
-            if replica.current_version is None:
-                directory.take_over(replica)
-            else:
+        for each in settled:
+            directory.materials_changed(*each)
+        if made is not None:
+            if not directory.rotated(changed, version, made.handle):
+                keystore.unload(made)  # the key is loaded when somebody asks for it
+            for replica, own in followers:
                 directory.rotated(replica, own, None)
     return [replica for replica, _ in followers]
 
@@ -131,10 +133,11 @@ def _fresh(tx: Connection, row: KeyRow, made: FreshMaterial, now: float) -> Vers
     )
 
 
-def _imported(tx: Connection, row: KeyRow) -> VersionRow:
-    """The imported material that waits for the rotation."""
+def _imported(tx: Connection, row: KeyRow, now: float) -> VersionRow:
+    """The imported material that waits for the rotation, unless it was deleted or has expired."""
     for version in versions.of_key(tx, row.region, row.account, row.key_id):
-        if version.state in _PENDING and version.token is not None:
+        waits = version.state == materials.PENDING_ROTATION and version.token is not None
+        if waits and (version.valid_to is None or version.valid_to > now):
             return version
     raise errors.no_pending_material(_arn(row))
 
@@ -245,7 +248,7 @@ def list_key_rotations(context: OpsContext, call: Call) -> Response:
     after = int(context.marker(call) or 0)
     if row.spec != _SYMMETRIC:
         if included is not None:
-            raise errors.rotation_unsupported()
+            raise errors.only_of_symmetric("includeKeyMaterial")
         return {"Rotations": [], "Truncated": False}
     with context.store.read() as tx:
         found, more = versions.page(
@@ -257,6 +260,12 @@ def list_key_rotations(context: OpsContext, call: Call) -> Response:
             after=after,
             rotations_only=included != "ALL_KEY_MATERIAL",
         )
+        found = [
+            replace(version, state=PENDING_REPLICAS)
+            if missing_in_replicas(tx, row, version)
+            else version
+            for version in found
+        ]
     answer: Response = {
         "Rotations": [_entry(key, version) for version in found],
         "Truncated": more,
@@ -275,7 +284,7 @@ def _entry(key: Key, version: VersionRow) -> dict[str, Any]:
     if version.rotated is not None:
         entry["RotationDate"] = timestamp(version.rotated)
         entry["RotationType"] = version.rotation_type
-    if key.row.origin == _EXTERNAL:
+    if key.row.origin == EXTERNAL:
         entry["ImportState"] = version.import_state
         if version.expiration_model is not None:
             entry["ExpirationModel"] = version.expiration_model
