@@ -56,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=100,
         help="how often the store's process is killed in tests/security/test_kill.py",
     )
+    parser.addoption(
+        "--iam-cases",
+        type=int,
+        default=600,
+        help="how many random worlds are decided twice in tests/iam",
+    )
 
 
 @functools.cache

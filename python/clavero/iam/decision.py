@@ -1,27 +1,39 @@
 """The decision: may this principal take this action on this resource, and why.
 
-The rules in force are those of the default key policy (AWS KMS Developer Guide, "Default key
-policy"): the account that owns the key may do everything, and an account speaks through its root
-user. Everybody else is refused, with the reason that AWS gives.
+Pure functions: what they read is in their arguments. The order of statements and policies never
+matters but for the words of a refusal. Source: IAM User Guide, "Policy evaluation logic"; AWS KMS
+Developer Guide, "Troubleshooting AWS KMS permissions", "Key policies in AWS KMS", "Allowing users
+in other accounts to use a KMS key"; AWS's answers recorded in radkawar/stackd.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
 
+from clavero.iam.actions import CROSS_ACCOUNT
+from clavero.iam.compile import Policy, Statement
+from clavero.iam.documents import Kind
+from clavero.iam.grants import Grant
+from clavero.iam.matching import Facts
+from clavero.iam.principals import Match, Principal, Who
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls: an IAM or STS ARN and its account."""
-
-    arn: str
-    account: str
-
-    @property
-    def is_root(self) -> bool:
-        """Whether this is the account's root user."""
-        return self.arn == f"arn:aws:iam::{self.account}:root"
+__all__ = [
+    "ALLOWED",
+    "FOREIGN",
+    "Basis",
+    "Decision",
+    "Effect",
+    "NamedResource",
+    "Principal",
+    "Request",
+    "Resource",
+    "decide",
+    "decide_retirement",
+    "default_key_policy",
+]
 
 
 class Resource(Protocol):
@@ -44,56 +56,291 @@ class NamedResource:
     account: str
 
 
+class Effect(Enum):
+    """What came out, and in a refusal whether something refuses or nothing allows."""
+
+    ALLOW = "allowed"
+    EXPLICIT_DENY = "explicit deny"
+    IMPLICIT_DENY = "implicit deny"
+
+
+class Basis(NamedTuple):
+    """What a decision rests on: a statement of a policy, or a grant; all None: the root user."""
+
+    policy: Policy | None = None
+    statement: Statement | None = None
+    grant: Grant | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Allowed or not; `because` completes AWS's sentence in the second case."""
+    """Allowed or not; `because` completes AWS's sentence in the second case.
 
-    allowed: bool
+    `basis` is what allows (a key's statement or grant, then what of the caller's side was needed)
+    or what refuses; empty where something is missing, and then `missing` is the kind of policy.
+    """
+
+    effect: Effect
     because: str = ""
+    basis: tuple[Basis, ...] = ()
+    missing: Kind | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action may be taken."""
+        return self.effect is Effect.ALLOW
 
 
-ALLOWED: Final = Decision(True)
-_FOREIGN: Final = (
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One action on one resource. Many calls need several.
+
+    `resource` is the ARN or `*`, `account` who owns it. `key_policies` are those of a KMS key, None
+    where the resource is none; `grants` gives those of its grants that may be the caller's. `rcps`
+    are the resource control policies in force for the resource's account.
+    """
+
+    caller: Principal
+    action: str
+    resource: str
+    account: str
+    facts: Facts
+    key_policies: Sequence[Policy] | None = None
+    grants: Callable[[], Iterable[Grant]] = field(default=tuple)
+    rcps: Sequence[Policy] = ()
+
+
+ALLOWED: Final = Decision(Effect.ALLOW)
+FOREIGN: Final = (
     "because the resource does not exist in this Region, no resource-based policies allow "
     "access, or a resource-based policy explicitly denies access"
 )
+_AS_NAMED: Final = {
+    Kind.KEY: "a resource-based policy",
+    Kind.IDENTITY: "an identity-based policy",
+    Kind.BOUNDARY: "a permissions boundary",
+    Kind.SESSION: "a session policy",
+    Kind.SERVICE_CONTROL: "a service control policy",
+    Kind.RESOURCE_CONTROL: "a resource control policy",
+    Kind.ENDPOINT: "a VPC endpoint policy",
+}
+_MISSING: Final = {
+    Kind.KEY: "resource-based policy",
+    Kind.IDENTITY: "identity-based policy",
+    Kind.BOUNDARY: "permissions boundary",
+    Kind.SESSION: "session policy",
+    Kind.ENDPOINT: "VPC endpoint policy",
+}
 
 
-def decide(principal: Principal, action: str, resource: Resource) -> Decision:
+def decide(request: Request) -> Decision:
     """Decide one action on one resource."""
-    if principal.account == resource.account:
-        if principal.is_root:
-            return ALLOWED
-        return Decision(False, f"because no identity-based policy allows the {action} action")
-    # AWS does not tell another account whether the resource exists.
-    return Decision(False, _FOREIGN)
+    caller = request.caller
+    home = caller.account == request.account or caller.who is Who.SERVICE
+    if request.key_policies is None:
+        if not home or caller.who is Who.SERVICE:
+            return _foreign()
+        return _guarded(request) or _own_side(request)
+    if not home:
+        return _across(request)
+    refused = _guarded(request)
+    if refused is not None:
+        return refused
+    match, basis = _key_side(request)
+    if match is Match.CALLER:
+        return Decision(Effect.ALLOW, basis=(basis,))
+    if match is Match.NOT or caller.who is Who.SERVICE:
+        return _lacking(request, Kind.KEY)
+    # The role is allowed itself; where the account is, its policies must allow it too.
+    return _with(basis, _limits(request) if match is Match.ROLE else _own_side(request))
 
 
-def decide_retirement(
-    principal: Principal,
-    key: Resource,
-    *,
-    issuing_account: str,
-    retiring: str | None,
-    grantee: str | None,
-) -> Decision:
-    """Decide RetireGrant, which a grant decides itself.
+def decide_retirement(request: Request, grant: Grant, key_account: str) -> Decision:
+    """Decide RetireGrant, which the grant decides, and kms:RetireGrant in IAM policies.
 
-    Allowed are its retiring principal, its grantee where the grant has RetireGrant (else None is
-    given), and the root users of the accounts that own the key and that issued the grant. A
-    principal of another account also needs leave of its own, which only a root user has.
-    Source: AWS KMS Developer Guide, "Retiring and revoking grants".
+    `request` has no key policies and no resource control policies: there, kms:RetireGrant has no
+    effect. Source: AWS KMS Developer Guide, "Retiring and revoking grants".
     """
-    named = {retiring, grantee} - {None}
-    home = principal.account == key.account
-    if principal.is_root:
-        if home or principal.account == issuing_account or principal.arn in named:
-            return ALLOWED
-    elif home and principal.arn in named:
-        return ALLOWED
-    if home:
-        return Decision(False, "because no identity-based policy allows the kms:RetireGrant action")
-    return Decision(False, _FOREIGN)
+    caller = request.caller
+    match = grant.retired_by(caller)
+    home = caller.account == key_account
+    if match < Match.ACCOUNT and (home or caller.account == grant.issuing_account):
+        match = Match.CALLER if caller.is_root else Match.ACCOUNT
+    if match is Match.NOT:
+        # To who has nothing to do with it in another account, it does not exist.
+        return _lacking(request, Kind.IDENTITY) if home else _foreign()
+    basis = Basis(grant=grant)
+    refused = _guarded(request)
+    if refused is not None:
+        return refused
+    if match is Match.ACCOUNT or not (home or grant.issuing_account == caller.account):
+        return _with(basis, _own_side(request))
+    return _with(basis, _limits(request)) if match is Match.ROLE else _with(basis, ALLOWED)
+
+
+def _with(basis: Basis, decision: Decision) -> Decision:
+    if not decision.allowed:
+        return decision
+    return Decision(Effect.ALLOW, basis=(basis, *decision.basis))
+
+
+def _foreign() -> Decision:
+    return Decision(Effect.IMPLICIT_DENY, FOREIGN, missing=Kind.KEY)
+
+
+# --- what refuses --------------------------------------------------------------------------------
+
+
+def _guarded(request: Request) -> Decision | None:
+    """The refusal of an explicit deny, or of a guardrail that lets nothing through; else None."""
+    caller = request.caller
+    scps = [policy for level in caller.scps for policy in level]
+    endpoint = () if caller.endpoint is None else (caller.endpoint,)
+    boundary = () if caller.boundary is None else (caller.boundary,)
+    for policies in (
+        scps,
+        request.rcps,
+        endpoint,
+        request.key_policies or (),
+        caller.identity,
+        boundary,
+        caller.sessions or (),
+    ):
+        basis = _denying(request, policies)
+        if basis is not None and basis.policy is not None:
+            named = _AS_NAMED[basis.policy.kind]
+            return Decision(Effect.EXPLICIT_DENY, f"with an explicit deny in {named}", (basis,))
+    return _guardrails(request)
+
+
+def _guardrails(request: Request) -> Decision | None:
+    caller = request.caller
+    for level in caller.scps:
+        if _allowing(request, level) is None:
+            # AWS words it as it words a deny.
+            return Decision(
+                Effect.IMPLICIT_DENY,
+                f"with an explicit deny in {_AS_NAMED[Kind.SERVICE_CONTROL]}",
+                missing=Kind.SERVICE_CONTROL,
+            )
+    # Each level of resource control policies has RCPFullAWSAccess, which allows everything.
+    if caller.endpoint is not None and _allowing(request, (caller.endpoint,)) is None:
+        return _lacking(request, Kind.ENDPOINT)
+    return None
+
+
+def _denying(request: Request, policies: Iterable[Policy]) -> Basis | None:
+    caller, action, resource = request.caller, request.action, request.resource
+    for policy in policies:
+        for statement in policy.denying:
+            if statement.reaches(caller) and statement.covers(action, resource, request.facts):
+                return Basis(policy, statement)
+    return None
+
+
+def _allowing(request: Request, policies: Iterable[Policy]) -> Basis | None:
+    caller, action, resource = request.caller, request.action, request.resource
+    for policy in policies:
+        for statement in policy.allowing:
+            if statement.reaches(caller) and statement.covers(action, resource, request.facts):
+                return Basis(policy, statement)
+    return None
+
+
+def _lacking(request: Request, kind: Kind) -> Decision:
+    return Decision(
+        Effect.IMPLICIT_DENY,
+        f"because no {_MISSING[kind]} allows the {request.action} action",
+        missing=kind,
+    )
+
+
+# --- what allows ---------------------------------------------------------------------------------
+
+
+def _key_side(request: Request) -> tuple[Match, Basis]:
+    """How far the key's policies and grants allow the caller, at best, and by what."""
+    caller, action, resource, facts = (
+        request.caller,
+        request.action,
+        request.resource,
+        request.facts,
+    )
+    best, basis = Match.NOT, Basis()
+    for policy in request.key_policies or ():
+        for statement in policy.allowing:
+            match = statement.reaches(caller)
+            if match > best and statement.covers(action, resource, facts):
+                best, basis = match, Basis(policy, statement)
+                if best is Match.CALLER:
+                    return best, basis
+    for grant in request.grants():
+        match = grant.reaches(caller)
+        if match > best and grant.gives(action.removeprefix("kms:"), facts):
+            best, basis = match, Basis(grant=grant)
+    return best, basis
+
+
+def _own_side(request: Request) -> Decision:
+    """Whether the caller's own account allows it: identity policies, boundary, session policies."""
+    caller = request.caller
+    basis: tuple[Basis, ...] = (Basis(),)
+    if not caller.is_root:
+        found = _allowing(request, caller.identity)
+        if found is None:
+            return _lacking(request, Kind.IDENTITY)
+        basis = (found,)
+    limits = _limits(request)
+    if not limits.allowed:
+        return limits
+    return Decision(Effect.ALLOW, basis=(*basis, *limits.basis))
+
+
+def _limits(request: Request) -> Decision:
+    """Whether permissions boundary and session policies, where there are any, allow it too."""
+    caller = request.caller
+    basis: tuple[Basis, ...] = ()
+    if caller.boundary is not None:
+        found = _allowing(request, (caller.boundary,))
+        if found is None:
+            return _lacking(request, Kind.BOUNDARY)
+        basis = (found,)
+    if caller.sessions is not None:
+        found = _allowing(request, caller.sessions)
+        if found is None:
+            return _lacking(request, Kind.SESSION)
+        basis = (*basis, found)
+    return Decision(Effect.ALLOW, basis=basis)
+
+
+def _across(request: Request) -> Decision:
+    """A key of another account. Until it lets the caller in, nothing tells that it exists."""
+    caller = request.caller
+    operation = request.action.removeprefix("kms:")
+    if operation not in CROSS_ACCOUNT:
+        return _foreign()
+    closed = _denying(request, request.key_policies or ()) or _denying(request, request.rcps)
+    match, basis = _key_side(request)
+    if closed is not None or match is Match.NOT:
+        return _foreign()
+    refused = _guarded(request)
+    if refused is not None:
+        return refused
+    # A grant that the caller's own account issued needs no more leave of that account.
+    own = [
+        (grant.reaches(caller), grant)
+        for grant in request.grants()
+        if grant.issuing_account == caller.account and grant.gives(operation, request.facts)
+    ]
+    reached, grant = max(own, key=lambda each: each[0], default=(Match.NOT, None))
+    if reached is Match.CALLER:
+        return Decision(Effect.ALLOW, basis=(Basis(grant=grant),))
+    if reached is Match.ROLE:
+        return _with(Basis(grant=grant), _limits(request))
+    return _with(basis, _own_side(request))
+
+
+# --- the default ---------------------------------------------------------------------------------
 
 
 def default_key_policy(account: str) -> str:

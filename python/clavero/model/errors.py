@@ -463,6 +463,15 @@ def policy_with_invalid_principals() -> KMSError:
     return malformed_policy("Policy contains a statement with one or more invalid principals.")
 
 
+def overly_permissive_condition() -> KMSError:
+    """[P: AWS KMS Developer Guide, "OverlyPermissiveCondition"; it does not say the code]"""
+    return malformed_policy(
+        "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued "
+        "condition key matches requests without the specified [encryption context or tag] or with "
+        "an unspecified [encryption context or tag]. To fix, remove ForAllValues."
+    )
+
+
 def no_such_policy() -> KMSError:
     """A policy name other than `default` [P: moto's text]."""
     return KMSError("NotFoundException", "No such policy exists")

@@ -1,0 +1,126 @@
+"""The decision against a second evaluator that was written from AWS's documentation alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.iam import naive, worlds
+from tests.iam.naive import World
+
+QUICK = settings(
+    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+seeds = st.integers(0, 2**48)
+WHERE = ("key_policy", "identity", "boundary", "sessions", "scps", "endpoint")
+
+
+def differs(world: World) -> bool:
+    decision = worlds.decided(world)
+    return (decision.allowed, decision.because) != naive.decide(world)
+
+
+def world_of(seed: int) -> World:
+    return worlds.Maker(seed).world()
+
+
+def test_both_evaluators_agree(request):
+    """600 worlds; `--iam-cases 100000` takes minutes, and so is for the long runs."""
+    cases = request.config.getoption("--iam-cases")
+    outcomes: dict[tuple[bool, str], int] = {}
+
+    @settings(QUICK, max_examples=cases, database=None)
+    @given(seeds)
+    def both(seed):
+        world = world_of(seed)
+        if differs(world):
+            small = worlds.reduced(world, differs)
+            found = worlds.decided(small)
+            message = f"{(found.allowed, found.because)} but naively {naive.decide(small)}: {small}"
+            raise AssertionError(message)
+        decision = worlds.decided(world)
+        assert decision.allowed or decision.basis or decision.missing
+        outcome = (decision.allowed, decision.because.replace(world.action, ""))
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+
+    both()
+    # The worlds meet every end there is: allowed, and each kind of refusal but those of a rule
+    assert len(outcomes) >= 13, outcomes
+    assert outcomes[True, ""] > cases / 50
+
+
+def with_change(world: World, where: str, change: Any) -> tuple[bool, bool]:
+    return (
+        worlds.decided(world).allowed,
+        worlds.decided(worlds.changed(world, where, change)).allowed,
+    )
+
+
+@QUICK
+@given(seeds, st.sampled_from(WHERE))
+def test_adding_a_deny_never_allows_more(seed, where):
+    whom = where in {"key_policy", "endpoint"}
+    more = worlds.Maker(seed + 1).statement(whom=whom, effect="Deny")
+
+    def add(policy: dict[str, Any]) -> dict[str, Any]:
+        return {**policy, "Statement": [*policy["Statement"], more]}
+
+    before, after = with_change(world_of(seed), where, add)
+    assert before or not after
+
+
+@QUICK
+@given(seeds, st.sampled_from(WHERE))
+def test_removing_an_allow_never_allows_more(seed, where):
+    nothing: dict[str, Any] = {"Effect": "Deny", "NotAction": "*", "Resource": "*"}
+    if where in {"key_policy", "endpoint"}:
+        nothing["Principal"] = "*"
+
+    def remove(policy: dict[str, Any]) -> dict[str, Any]:
+        found = [each for each in policy["Statement"] if each["Effect"] == "Allow"][:1]
+        rest = [each for each in policy["Statement"] if each not in found]
+        return {**policy, "Statement": rest or [nothing]}
+
+    before, after = with_change(world_of(seed), where, remove)
+    assert before or not after
+
+
+@QUICK
+@given(seeds)
+def test_the_order_of_statements_policies_and_grants_never_matters(seed):
+    world = world_of(seed)
+    maker = worlds.Maker(seed + 1)
+
+    def shuffled(policy: dict[str, Any]) -> dict[str, Any]:
+        statements = list(policy["Statement"])
+        maker.shuffle(statements)
+        return {**policy, "Statement": statements}
+
+    other = world
+    for where in WHERE:
+        other = worlds.changed(other, where, shuffled)
+    other = replace(other, grants=other.grants[::-1])
+    for listed in (other.identity, other.scps, other.sessions or []):
+        maker.shuffle(listed)
+    before, after = worlds.decided(world), worlds.decided(other)
+    assert (before.effect, before.because) == (after.effect, after.because)
+
+
+@QUICK
+@given(seeds)
+def test_what_a_decision_rests_on_is_about_the_request(seed):
+    request = worlds.request_of(world_of(seed))
+    decision = worlds.decide(request)
+    for policy, statement, grant in decision.basis:
+        if policy is not None and statement is not None:
+            assert statement in policy.allowing + policy.denying
+            assert statement.allows == decision.allowed
+            assert statement.covers(request.action, request.resource, request.facts)
+            assert statement.reaches(request.caller)
+        elif grant is not None:
+            assert grant.reaches(request.caller)
+            assert grant.gives(request.action.removeprefix("kms:"), request.facts)
+        else:
+            assert request.caller.is_root
