@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from clavero.batches import BinaryBatch, DataKeyBatch
+from clavero.callers import address_of
 from clavero.client_errors import ClientExceptions, exceptions
+from clavero.iam.reasons import told
 from clavero.model.errors import KMSError
-from clavero.model.operations import BY_METHOD, Operation
+from clavero.model.operations import BY_METHOD, OPERATIONS, Operation
 from clavero.model.params import client_values, parameter_report
 from clavero.ops.batch import DECRYPT_MANY, ENCRYPT_MANY, GENERATE_DATA_KEYS, BatchOperation
 from clavero.ops.call import Call, CallOperation, NotAsked, Response
@@ -57,6 +59,7 @@ class Client:
         self._service = service
         self._principal = principal
         self._scope = scope
+        self._source_ip = address_of(principal)
         self.meta: Final = ClientMeta(scope.region)
         # Now, not at the first error: a call must import nothing. Were another thread to fork
         # meanwhile, the child would wait for ever for an import that nobody there finishes.
@@ -132,18 +135,51 @@ class Client:
         answer = self._ask(DECRYPT_MANY, {"CiphertextBlobs": CiphertextBlobs, **params})
         return BinaryBatch(answer["Values"], answer["Offsets"])
 
+    # --- why: beyond AWS --------------------------------------------------------------------------
+
+    def explain(self, Operation: str, **params: Any) -> dict[str, Any]:  # noqa: N803 (AWS's names)
+        """Whether the operation is allowed to this client, and by what: nothing is run or recorded.
+
+        `Operation` is AWS's name (`Encrypt`), `params` are the operation's. Gives `Allowed` and
+        `Checks`, one for each action that the call needs: the statements (policy, Sid, line) or the
+        grant that allow or deny it, or the kind of policy that is missing. What fails before
+        anything is authorised, a key that does not exist for instance, is the error that the
+        operation gets. ValueError for a name that is no operation's.
+        """
+        operation = OPERATIONS.get(Operation)
+        if operation is None:
+            raise ValueError(f"KMS has no operation {Operation!r}")
+        call = self._call(operation, params)
+        try:
+            checks = [told(each) for each in self._service.explain(call)]
+        except KMSError as error:
+            failure = error
+        except NotAsked as refusal:
+            raise self.exceptions.parameters(str(refusal)) from None
+        else:
+            return {
+                "Operation": Operation,
+                "Principal": self._principal.arn,
+                "Allowed": all(check["Allowed"] for check in checks),
+                "Checks": checks,
+            }
+        raise self.exceptions.of(failure, Operation, _metadata(call.request_id)) from failure
+
     # --- asking -----------------------------------------------------------------------------------
 
-    def _ask(self, operation: CallOperation, params: dict[str, Any]) -> Response:
-        call = Call(
+    def _call(self, operation: CallOperation, params: dict[str, Any]) -> Call:
+        return Call(
             operation,
             params,
             self._principal,
             self._scope,
             _decode,
-            "127.0.0.1",
+            self._source_ip,
             self.meta.config.user_agent_extra or USER_AGENT,
         )
+
+    def _ask(self, operation: CallOperation, params: dict[str, Any]) -> Response:
+        call = self._call(operation, params)
         try:
             response = self._service.handle(call)
         except KMSError as error:

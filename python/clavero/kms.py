@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from clavero import _native
+from clavero import _native, callers
 from clavero.audit.sinks import FileSink, MemorySink, Sink
+from clavero.callers import Attached
 from clavero.client import Client
 from clavero.clock import Clock, SystemClock
-from clavero.iam.decision import Principal
+from clavero.iam.principals import Principal
 from clavero.keystores.attested import AttestedKeyStore
 from clavero.keystores.native import new_id
 from clavero.maintenance import Maintenance, Watch
@@ -35,11 +35,6 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
 KEY_FILE: Final = "root.key"
 AUDIT_FILE: Final = "audit.jsonl"
-
-_PRINCIPAL: Final = re.compile(
-    r"arn:aws:(?:iam::([0-9]{12}):(?:root|user/\S+|role/\S+)"
-    r"|sts::([0-9]{12}):(?:assumed-role/\S+/\S+|federated-user/\S+))"
-)
 
 
 class KMS:
@@ -169,13 +164,15 @@ class KMS:
         region: str | None = None,
         principal: str | None = None,
         account: str | None = None,
+        **attached: Unpack[Attached],
     ) -> Client:
         """A client with boto3's methods, for one Region and one principal.
 
         `principal` is an IAM or STS ARN, by default the root user of `account` (or of this KMS's).
-        Clients are cheap and safe to share between threads.
+        What else trusted code can say of its calls is in `clavero.callers.Attached`: policies,
+        `source_ip`, `via_service`. Clients are cheap and safe to share between threads.
         """
-        caller = self._caller(principal, account)
+        caller = self._caller(principal, account, attached)
         region = self._region if region is None else _checked_region(region)
         return Client(self._service, caller, self._directory.scope(region, caller.account))
 
@@ -191,12 +188,16 @@ class KMS:
         """An unmodified `boto3.client("kms")` whose requests this KMS answers, without a socket.
 
         Validation, signing, retries, paginators and exceptions are boto3's; `config` (a
-        botocore.config.Config) and `options` go to boto3. Needs boto3; nothing of the AWS
+        botocore.config.Config) and `options` go to boto3, but for those that `client` takes too.
+        Needs boto3; nothing of the AWS
         configuration or credentials on this machine is read. One attempt is made unless `config`
         says otherwise: nothing can be lost on the way. Plaintexts pass through Python strings that
         cannot be wiped, and botocore logs bodies at level DEBUG, as it does with AWS.
         """
-        session = self.boto3_session(region=region, principal=principal, account=account)
+        attached: Any = {name: options.pop(name) for name in callers.NAMES if name in options}
+        session = self.boto3_session(
+            region=region, principal=principal, account=account, **attached
+        )
         return session.client("kms", config=config, **options)
 
     def boto3_session(
@@ -205,6 +206,7 @@ class KMS:
         region: str | None = None,
         principal: str | None = None,
         account: str | None = None,
+        **attached: Unpack[Attached],
     ) -> Any:
         """A boto3.Session whose KMS clients, in any Region, this KMS answers, and no other client.
 
@@ -214,7 +216,7 @@ class KMS:
         from clavero.wire.boto import boto3_session
 
         return boto3_session(
-            self.botocore_session(region=region, principal=principal, account=account)
+            self.botocore_session(region=region, principal=principal, account=account, **attached)
         )
 
     def botocore_session(
@@ -223,11 +225,12 @@ class KMS:
         region: str | None = None,
         principal: str | None = None,
         account: str | None = None,
+        **attached: Unpack[Attached],
     ) -> Any:
         """The same as a botocore.session.Session, which some libraries ask for."""
         from clavero.wire.boto import open_session
 
-        caller = self._caller(principal, account)
+        caller = self._caller(principal, account, attached)
         region = self._region if region is None else _checked_region(region)
         return open_session(
             self._service,
@@ -236,13 +239,8 @@ class KMS:
             lambda name: self._directory.scope(_checked_region(name), caller.account),
         )
 
-    def _caller(self, principal: str | None, account: str | None) -> Principal:
-        if principal is not None:
-            return _parse_principal(principal, account)
-        owner = account or self._account
-        if not arn.is_account(owner):
-            raise ValueError(f"account must be 12 digits, not {owner!r}")
-        return Principal(arn.root_arn(owner), owner)
+    def _caller(self, principal: str | None, account: str | None, attached: Attached) -> Principal:
+        return callers.make(principal, account, self._account, attached)
 
     # --- operating it ----------------------------------------------------------------------------
 
@@ -385,13 +383,3 @@ def _checked_region(region: str) -> str:
             f"region must be the name of an AWS Region such as us-east-1, not {region!r}"
         )
     return region
-
-
-def _parse_principal(principal: str, account: str | None) -> Principal:
-    match = _PRINCIPAL.fullmatch(principal)
-    if match is None:
-        raise ValueError(f"principal must be an IAM or STS ARN, not {principal!r}")
-    owner = match[1] or match[2]
-    if account not in (None, owner):
-        raise ValueError(f"principal {principal!r} is not of account {account!r}")
-    return Principal(principal, owner)

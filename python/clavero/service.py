@@ -16,11 +16,14 @@ from typing import Final, NoReturn
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import AuditError, Sink
 from clavero.clock import Clock
-from clavero.iam.decision import Decision, Principal, Resource, decide
-from clavero.model import errors, managed
+from clavero.iam.decision import FOREIGN, Decision, Effect
+from clavero.iam.documents import Kind
+from clavero.iam.reasons import Explained
+from clavero.model import errors
 from clavero.model.errors import KMSError
 from clavero.ops import granttokens, recipients, registry, states
 from clavero.ops import managed as managed_keys
+from clavero.ops.authorisation import Authoriser
 from clavero.ops.call import Call, Further, NotAsked, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import UNMADE, ForeignResource
@@ -62,6 +65,9 @@ class Service:
         self._due_lock = threading.Lock()
         self._changes = 0
         self._admit = None if throttle is None else throttle.admit
+        authoriser = Authoriser(context)
+        self._decide = authoriser.decide
+        self._decide_anew = authoriser.decide_anew
         self._used = context.usage.pending
         self._handlers = _Handlers(registry.built())
         self._unavailable: str | None = None
@@ -141,8 +147,7 @@ class Service:
                 call,
                 foreign.action or handler.action,
                 "on this resource",
-                "because the resource does not exist in this Region, no resource-based policies "
-                "allow access, or a resource-based policy explicitly denies access",
+                FOREIGN,
             ) from None
         call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
 
@@ -184,9 +189,9 @@ class Service:
         if handler.needs is None:
             for key in call.keys:
                 if handler.decide is None:
-                    decision = _decide(principal, handler.action, key)
+                    decision = self._decide(call, handler.action, key)
                 else:
-                    decision = handler.decide(call, key)
+                    decision = handler.decide(self._context, call, key)
                 if not decision.allowed:
                     named = f"on resource: {key.arn}"
                     if key.account != principal.account:
@@ -197,11 +202,56 @@ class Service:
 
     def _check(self, call: Call, needs: Sequence[Need]) -> None:
         for need in needs:
-            decision = _decide(call.principal, need.action, need.resource)
+            decision = self._decide(call, need.action, need.resource)
             if not decision.allowed:
                 raise self._denied(
                     call, need.action, need.as_named_to(call.principal), decision.because
                 )
+
+    def explain(self, call: Call) -> list[Explained]:
+        """What the call is authorised for, each with the decision. Runs nothing, records nothing.
+
+        Raises KMSError for a call that gets no as far as that. For trusted code only: it tells
+        callers of other accounts what a refusal does not.
+        """
+        if self._unavailable is not None:
+            raise KMSError("ServiceUnavailableException", self._unavailable)
+        call.time = self._now()
+        if not call.operation.is_exact(call.params):
+            self._validate(call)
+        handler = self._handlers[call.operation.name]
+        try:
+            if handler.resolve is not None:
+                call.keys = handler.resolve(self._context, call)
+        except ForeignResource as foreign:
+            missing = Decision(Effect.IMPLICIT_DENY, FOREIGN, missing=Kind.KEY)
+            return [
+                *self._explained(call, foreign.first),
+                Explained(foreign.action or handler.action, None, missing),
+            ]
+        if handler.needs is not None:
+            return self._explained(call, handler.needs(call))
+        decide = handler.decide
+        return [
+            Explained(
+                handler.action,
+                key.arn,
+                self._decide_anew(call, handler.action, key)
+                if decide is None
+                else decide(self._context, call, key),
+            )
+            for key in call.keys
+        ]
+
+    def _explained(self, call: Call, needs: Sequence[Need]) -> list[Explained]:
+        return [
+            Explained(
+                need.action,
+                need.resource.arn,
+                self._decide_anew(call, need.action, need.resource),
+            )
+            for need in needs
+        ]
 
     def _denied(self, call: Call, action: str, named: str, because: str) -> KMSError:
         return errors.access_denied(call.principal.arn, action, named, because)
@@ -274,18 +324,6 @@ class Service:
     def stop(self, why: str) -> None:
         """Refuse every call from now on, with this sentence."""
         self._unavailable = why
-
-
-def _decide(principal: Principal, action: str, resource: Resource) -> Decision:
-    """The decision, and for AWS managed keys that of the key policy that AWS gave them."""
-    decision = decide(principal, action, resource)
-    if (
-        action not in managed.OPEN
-        and decision.allowed
-        and getattr(resource, "manager", "") == managed.MANAGER
-    ):
-        return Decision(False, f"because no resource-based policy allows the {action} action")
-    return decision
 
 
 _services: weakref.WeakSet[Service] = weakref.WeakSet()

@@ -291,7 +291,7 @@ def names(statement: dict[str, Any], caller: dict[str, Any], has_boundary: bool)
     return set() if kinds else {"wildcard"}
 
 
-def covers(statement: dict[str, Any], world: World, on: bool) -> bool:
+def covers(statement: dict[str, Any], world: World, on: bool, facts: dict[str, Any]) -> bool:
     if "Action" in statement:
         wanted = as_list(statement["Action"])
         if not any(like(each.lower(), world.action.lower()) for each in wanted):
@@ -321,7 +321,7 @@ def covers(statement: dict[str, Any], world: World, on: bool) -> bool:
     else:
         return False
     return all(
-        condition_holds(name, key, as_list(values), world.facts, on)
+        condition_holds(name, key, as_list(values), facts, on)
         for name, keys in statement.get("Condition", {}).items()
         for key, values in keys.items()
     )
@@ -330,10 +330,13 @@ def covers(statement: dict[str, Any], world: World, on: bool) -> bool:
 def kinds_of(policies: Any, effect: str, world: World) -> set[str]:
     """In which ways the statements of that effect reach the caller for this request."""
     found = set()
+    facts = dict(world.facts)
+    if world.key_policy is not None and list(policies) == [world.key_policy]:
+        facts.pop("kms:resourcealiases", None)  # [DG] a key for IAM policies only
     for policy in policies:
         on = policy.get("Version") == "2012-10-17"
         for statement in as_list(policy["Statement"]):
-            if statement["Effect"] == effect and covers(statement, world, on):
+            if statement["Effect"] == effect and covers(statement, world, on, facts):
                 found |= names(statement, world.caller, world.boundary is not None)
     return found
 

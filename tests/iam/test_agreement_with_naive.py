@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.iam import naive, worlds
 from tests.iam.naive import World
 
+from clavero.iam.decision import decide
+
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
@@ -112,7 +114,7 @@ def test_the_order_of_statements_policies_and_grants_never_matters(seed):
 @given(seeds)
 def test_what_a_decision_rests_on_is_about_the_request(seed):
     request = worlds.request_of(world_of(seed))
-    decision = worlds.decide(request)
+    decision = decide(request)
     for policy, statement, grant in decision.basis:
         if policy is not None and statement is not None:
             assert statement in policy.allowing + policy.denying

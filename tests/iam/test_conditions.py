@@ -16,7 +16,7 @@ KEY = "aws:username"
 
 
 def holds(operator: str, values: Any, facts: dict[str, Any], key: str = KEY, **how: bool) -> bool:
-    options = {"variables": True, "allows": True, **how}
+    options: Any = {"variables": True, "allows": True, **how}
     (condition,) = compile_conditions({operator: {key: values}}, **options)
     return condition.holds(facts)
 

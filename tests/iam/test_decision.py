@@ -191,7 +191,7 @@ def test_a_grant_to_an_account_delegates_to_its_policies():
 )  # fmt: skip
 def test_constraints(constraints, context, expected):
     given = grant(USER, "Encrypt", "DescribeKey", constraints=constraints)
-    facts = {CONTEXT: context_fact(context)}
+    facts: dict[str, Any] = {CONTEXT: context_fact(context)}
     assert ask(USER, DEFAULT, given, facts=facts).allowed is expected
     # [DG] those on the context do not count for DescribeKey; that on the source does
     found = ask(USER, DEFAULT, given, action="kms:DescribeKey", facts=facts)
@@ -493,7 +493,7 @@ def test_explicit_denies_are_told_in_this_order():
         ("sessions", [DENY], "a session policy"),
     ]
     for at, (_, _, expected) in enumerate(kinds):
-        given = {name: value for name, value, _ in kinds[at:] if name}
+        given: dict[str, Any] = {name: value for name, value, _ in kinds[at:] if name}
         closed = at <= 2
         policy = text(
             statement(Principal="*"), *([statement("Deny", Principal="*")] if closed else [])
@@ -555,6 +555,15 @@ def test_actions(element, allowed):
     without = {**rest, **element}
     del without["Resource"]
     assert not ask(USER, text(without)).allowed
+
+
+def test_aliases_of_a_key_are_for_iam_policies():
+    """[DG] kms:ResourceAliases, "IAM policies only"."""
+    condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/a"}}
+    facts = {"kms:resourcealiases": ("alias/a",)}
+    identity = text(statement(Condition=condition))
+    assert ask(caller(USER, identity=[identity]), facts=facts).allowed
+    assert not ask(USER, key_policy({"AWS": USER}, Condition=condition), facts=facts).allowed
 
 
 def test_not_resource():

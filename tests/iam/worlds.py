@@ -230,11 +230,11 @@ def reduced(world: World, fails: Callable[[World], bool]) -> World:
 def _smaller(world: World) -> Iterator[World]:
     for where in ("boundary", "sessions", "endpoint"):
         if getattr(world, where) is not None:
-            yield replace(world, **{where: None})
+            yield _with(world, where, None)
     for where in ("grants", "identity", "scps", "rcps"):
         value = getattr(world, where)
         for at in range(len(value)):
-            yield replace(world, **{where: value[:at] + value[at + 1 :]})
+            yield _with(world, where, value[:at] + value[at + 1 :])
     for name in world.facts:
         yield replace(world, facts={key: each for key, each in world.facts.items() if key != name})
     for where in ("key_policy", "identity", "boundary", "sessions", "endpoint"):
@@ -299,11 +299,16 @@ def decided(world: World) -> Decision:
     return decide(request_of(world))
 
 
+def _with(world: World, where: str, value: Any) -> World:
+    members: dict[str, Any] = {where: value}
+    return replace(world, **members)
+
+
 def changed(world: World, where: str, change: Any) -> World:
     """The world with `change` applied to each of the policies at `where`."""
     value = getattr(world, where)
     if value is None or where in {"key_policy", "boundary", "endpoint"}:
-        return replace(world, **{where: None if value is None else change(value)})
+        return _with(world, where, None if value is None else change(value))
     if where == "scps":
         return replace(world, scps=[[change(each) for each in level] for level in value])
-    return replace(world, **{where: [change(each) for each in value]})
+    return _with(world, where, [change(each) for each in value])

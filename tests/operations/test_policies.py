@@ -68,7 +68,7 @@ def test_a_new_key_has_the_default_policy_as_aws_writes_it(client, key):
         f"\r\n\t {policy(statement(Sid='für é ÿ'), Id='x')}  \n",
         policy(statement(Principal="*"), Version="2008-10-17"),
         json.dumps({"Statement": statement(Principal={"AWS": [ACCOUNT]})}),
-        policy(statement(Principal={"AWS": "*"}, Action=["kms:Put*", "kms:Get*"], Resource=["*"])),
+        policy(statement(Principal={"AWS": "*"}, Action=["kms:Put*", "kms:*et*", "kms:Desc*"])),
         policy(statement(), statement(Effect="Deny", Action="kms:Decrypt", Principal="*")),
         policy(statement(), statement(Action=None), statement(Resource=None)),  # of no effect
         policy(statement(), statement(Principal={"Service": "s3.amazonaws.com", "AWS": ROOT})),
@@ -119,6 +119,18 @@ def test_policies_come_back_byte_for_byte(client, key, text):
         (policy(statement(Condition=[])), "a Condition must be a JSON object"),
         (policy(statement(Condition={"Bool": 1})), "the operator 'Bool'"),
         (policy(statement(Condition={"Bool": {"a": {}}})), "the values under 'Bool'"),
+        (policy(statement(Condition={"StringIs": {"a": "b"}})), "no operator 'StringIs'"),
+        (policy(statement(Condition={"Null": {"a": "no"}})), "must be true or false"),
+        (policy(statement(Condition={"StringLike": {"a": "${b"}})), "'${b' is no policy variable"),
+        (policy(statement(Resource="arn:aws:kms:::key/${}")), "'${}' is no policy variable"),
+        *(
+            (
+                policy(statement(Condition={"ForAllValues:StringLike": {key: "a"}})),
+                "OverlyPermissiveCondition: Using the ForAllValues set operator with a "
+                "single-valued condition key",
+            )
+            for key in ("kms:EncryptionContext:a", "aws:RequestTag/Team")
+        ),
         (policy(statement(Principal=None)), "Policy contains a statement with no principal."),
         *(
             (
@@ -211,26 +223,22 @@ def test_wildcards_of_actions(client, key, refused, pattern, found):
         assert refused("MalformedPolicyDocumentException", client.put_key_policy, **given) == LOCKED
 
 
-def test_a_condition_is_no_lockout(client, key):
-    """Whether it holds is not known, and so it is taken to."""
+def test_the_lockout_check_is_evaluated_as_a_request_is(client, key, refused):
     limited = statement(Condition={"StringEquals": {"kms:CallerAccount": ACCOUNT}})
     client.put_key_policy(KeyId=key["KeyId"], Policy=policy(limited))
-    limited["Effect"] = "Deny"
-    client.put_key_policy(KeyId=key["KeyId"], Policy=policy(statement(), limited))
-
-
-def test_a_policy_that_allows_others_allows_nobody_yet(deployment, client, key, refused):
-    """Policies are kept, not evaluated: what is in force is stricter than any of them."""
-    open_to_all = policy(statement(), statement(Principal="*"))
-    client.put_key_policy(KeyId=key["KeyId"], Policy=open_to_all)
-    for whose in (
-        {"principal": f"arn:aws:iam::{ACCOUNT}:user/alice"},
-        {"account": "111122223333"},
+    for locked in (
+        policy(statement(), {**limited, "Effect": "Deny"}),
+        policy(statement(Condition={"StringEquals": {"kms:CallerAccount": "111122223333"}})),
+        policy(statement(Condition={"StringEquals": {"kms:PolicyName": "other"}})),
     ):
-        other = deployment.client(**whose)
-        refused("AccessDeniedException", other.get_key_policy, KeyId=key["Arn"])
-        refused("AccessDeniedException", other.encrypt, KeyId=key["Arn"], Plaintext=b"x")
-        refused("AccessDeniedException", other.put_key_policy, KeyId=key["Arn"], Policy=open_to_all)
+        for method, params in (
+            (client.put_key_policy, {"KeyId": key["KeyId"]}),
+            (client.create_key, {}),
+        ):
+            text = refused("MalformedPolicyDocumentException", method, Policy=locked, **params)
+            assert text == LOCKED
+    default = statement(Condition={"StringEquals": {"kms:PolicyName": "default"}})
+    client.put_key_policy(KeyId=key["KeyId"], Policy=policy(default))
 
 
 def test_the_longest_policy_has_32_kib(client, key, refused):

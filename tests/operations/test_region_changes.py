@@ -305,7 +305,7 @@ def test_what_is_authorised(replicated, refused):
     assert [(need.action, need.resource.arn) for need in needs(call)] == [
         ("kms:ReplicateKey", one.arn(HOME)),
         ("kms:CreateKey", "*"),
-        ("kms:TagResource", "*"),
+        ("kms:TagResource", f"arn:aws:kms:ap-east-1:{ACCOUNT}:key/*"),
     ]
     call = Call(
         OPERATIONS["UpdatePrimaryRegion"], {"KeyId": one.id, "PrimaryRegion": AWAY}, root, scope

@@ -176,7 +176,7 @@ def test_the_replicas_policy_and_tags_are_checked_first(made, refused):
                 {
                     "Effect": "Allow",
                     "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-                    "Action": "kms:Encrypt",
+                    "Action": ["kms:Encrypt", "kms:GetKeyPolicy"],
                     "Resource": "*",
                 }
             ],

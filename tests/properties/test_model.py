@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 from clavero import KMS, ManualClock
 
 DAY = 86_400
-SCOPES = (
+SCOPES: tuple[dict[str, Any], ...] = (
     {"region": "us-east-1", "account": "000000000000"},
     {"region": "us-east-1", "account": "111122223333"},
     {"region": "eu-west-1", "account": "000000000000"},

@@ -14,6 +14,8 @@ from clavero.iam.principals import Match, Principal, Principals
 from clavero.model.errors import KMSError
 
 _UNBOUND: Final[Mapping[str, str]] = MappingProxyType({})
+# AWS KMS Developer Guide: what a key's aliases allow is for IAM policies to say.
+_IN_IAM_ONLY: Final = frozenset({"kms:resourcealiases"})
 # Action names that a statement remembers its answer for; there are fewer than 60 in KMS.
 _REMEMBERED: Final = 256
 
@@ -41,6 +43,7 @@ class Statement:
         source: Mapping[str, Any],
         index: int,
         *,
+        kind: Kind,
         variables: bool,
         bound: Mapping[str, str] = _UNBOUND,
     ) -> None:
@@ -67,7 +70,10 @@ class Statement:
         ) and "*" in (strings(source.get("Resource")) or ())
         block = source.get("Condition")
         self.conditions: Final[tuple[Condition, ...]] = compile_conditions(
-            block if isinstance(block, dict) else {}, variables=variables, allows=self.allows
+            block if isinstance(block, dict) else {},
+            variables=variables,
+            allows=self.allows,
+            absent=_IN_IAM_ONLY if kind is Kind.KEY else (),
         )
 
     def covers(self, action: str, resource: str, facts: Facts) -> bool:
@@ -180,7 +186,7 @@ def _compiled(
         name,
         text,
         tuple(
-            Statement(source, index, variables=document.variables, bound=bound)
+            Statement(source, index, kind=kind, variables=document.variables, bound=bound)
             for index, source in enumerate(document.statements)
         ),
     )

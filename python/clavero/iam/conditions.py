@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -24,6 +24,9 @@ from clavero.iam.matching import BadVariable, Facts, Pattern, compile_pattern
 # Whether one value of a request is among a policy's values; None where it is no value of the
 # operator's kind and so neither among them nor not among them.
 _Test: TypeAlias = Callable[[str, Facts], "bool | None"]
+# The name of no condition key: what has it is never there.
+ABSENT: Final = ""
+
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -130,13 +133,31 @@ def parse_operator(name: str) -> Operator | None:
 
 
 def compile_conditions(
-    block: Mapping[str, Mapping[str, Any]], *, variables: bool, allows: bool
+    block: Mapping[str, Mapping[str, Any]],
+    *,
+    variables: bool,
+    allows: bool,
+    absent: Container[str] = (),
 ) -> tuple[Condition, ...]:
-    """The conditions of a statement; `allows` says which way an unreadable one must fall."""
-    return tuple(
-        _compiled(name, key.lower(), texts(values), variables=variables, allows=allows)
+    """The conditions of a statement.
+
+    `allows` says which way an unreadable one must fall, `absent` which keys policies of this kind
+    never find.
+    """
+    named = (
+        (name, key.lower(), texts(values))
         for name, keys in block.items()
         for key, values in keys.items()
+    )
+    return tuple(
+        _compiled(
+            name,
+            ABSENT if key in absent else key,
+            values,
+            variables=variables,
+            allows=allows,
+        )
+        for name, key, values in named
     )
 
 

@@ -83,6 +83,7 @@ class Principal:
         "scps",
         "session_name",
         "sessions",
+        "token",
         "unique_id",
         "unlimited",
         "user_arn",
@@ -109,11 +110,8 @@ class Principal:
         self.who: Final = _kind(arn_)
         self.is_root: Final = self.who is Who.ROOT
         self.unique_id: Final = unique_id
-        parts = arn_.split("/")
         self.role_name: Final = _role_name(arn_) if self.who is Who.ROLE else None
-        self.session_name: Final = (
-            parts[2] if arn_.startswith("arn:aws:sts:") and parts[2:] else None
-        )
+        self.session_name: Final = arn_.rsplit("/", 1)[-1] if ":sts::" in arn_ else None
         if self.who is Who.ROLE and self.session_name is None:
             role_arn = arn_
         self.role_arn: Final = role_arn
@@ -128,9 +126,29 @@ class Principal:
         self.unlimited: Final = not (
             self.identity or boundary or sessions is not None or self.scps or endpoint
         )
+        # What decisions are remembered by: two of the same ARN to whom nothing is attached are one.
+        bare = self.unlimited and not facts and unique_id is None and user_arn is None
+        self.token: Final[object] = arn_ if bare and role_arn in {None, arn_} else self
 
     def __repr__(self) -> str:
         return f"<Principal {self.arn}>"
+
+    def grantee_names(self) -> tuple[str, ...]:
+        """The names by which grants reach the caller, but for the roles of `role_range`."""
+        names = [self.arn]
+        if self.account:
+            names.append(arn.root_arn(self.account))
+        names += [name for name in (self.role_arn, self.user_arn) if name is not None]
+        if self.unique_id is not None:
+            names += [self.unique_id, f"{self.unique_id}:{self.session_name}"]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def role_range(self) -> tuple[str, str] | None:
+        """What a role's ARN begins and ends with, where the session's ARN has not its path."""
+        if self.who is not Who.ROLE or self.role_arn is not None:
+            return None
+        return f"arn:aws:iam::{self.account}:role/", f"/{self.role_name}"
 
 
 def _kind(name: str) -> Who:

@@ -433,7 +433,12 @@ def access_denied(principal: str, action: str, resource: str, reason: str) -> KM
     """
     return KMSError(
         "AccessDeniedException",
-        f"User: {principal} is not authorized to perform: {action} {resource} {reason}",
+        " ".join(
+            filter(
+                None,
+                (f"User: {principal} is not authorized to perform: {action}", resource, reason),
+            )
+        ),
     )
 
 

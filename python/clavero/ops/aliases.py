@@ -91,6 +91,7 @@ def create_alias(context: OpsContext, call: Call) -> Response:
         except StoreConflict:  # the key was erased meanwhile
             raise errors.key_not_found(key.arn) from None
     context.directory.aliases_changed(scope.region)
+    context.directory.touched(*call.keys)
     return {}
 
 
@@ -119,6 +120,7 @@ def update_alias(context: OpsContext, call: Call) -> Response:
         if not found:
             raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
     context.directory.aliases_changed(scope.region)
+    context.directory.touched(*call.keys)
     return {}
 
 
@@ -149,6 +151,7 @@ def delete_alias(context: OpsContext, call: Call) -> Response:
         if not aliases.remove(tx, scope.region, scope.account, name):
             raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
     context.directory.aliases_changed(scope.region)
+    context.directory.touched(*call.keys)
     return {}
 
 

@@ -88,7 +88,7 @@ class Key:
     100,000 of them: what can be shared or computed is not held.
     """
 
-    __slots__ = ("_others", "arn", "current", "expires", "row", "state")
+    __slots__ = ("_others", "arn", "current", "epoch", "expires", "row", "state")
 
     current: Version
 
@@ -96,6 +96,8 @@ class Key:
         self.arn: Final = arn.key_arn(row.region, row.account, row.key_id)
         self._others: dict[bytes, Version] | None = None
         self.expires = NEVER
+        # Grows with every change of what decisions read and the row has not: grants, tags, aliases.
+        self.epoch = 0
         self.update(row)
 
     def update(self, row: KeyRow) -> None:
@@ -425,6 +427,17 @@ class Directory:
             cached = owner.by_id.get(row.key_id)
             if cached is not None:
                 cached.update(row)
+
+    def touched(self, *keys_: Key) -> None:
+        """Grants, tags or aliases of the keys were just changed: what was decided is void."""
+        with self._lock:
+            for key in keys_:
+                key.epoch += 1
+                row = key.row
+                scope = self._scopes.get((row.region, row.account))
+                cached = None if scope is None else scope.by_id.get(row.key_id)
+                if cached is not None and cached is not key:
+                    cached.epoch += 1
 
     def rotated(self, row: KeyRow, version: VersionRow, handle: int | None) -> bool:
         """Take over a row and its new current version. `order` must be held, as for `changed`.

@@ -14,9 +14,9 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from clavero.iam import principals
-from clavero.iam.decision import Decision, NamedResource, decide_retirement
+from clavero.iam.decision import NamedResource
 from clavero.model import arn, errors, specs
-from clavero.ops import granttokens, states
+from clavero.ops import authorisation, granttokens, states
 from clavero.ops.call import Call, Params, Response
 from clavero.ops.context import OpsContext, limit_of, timestamp
 from clavero.ops.directory import ForeignResource, Key
@@ -172,6 +172,7 @@ def create_grant(context: OpsContext, call: Call) -> Response:
                 grants.insert_grant(tx, replace(wanted, grant_id=grant_id))
             except StoreConflict:
                 raise errors.key_not_found(key.arn) from None
+    context.directory.touched(key)
     token = granttokens.make(
         context, wanted.region, Granted(wanted.account, wanted.key_id, grant_id)
     )
@@ -317,23 +318,12 @@ def _of_retirement(context: OpsContext, call: Call) -> tuple[Key, ...]:
     return (key,)
 
 
-def _decide_retirement(call: Call, key: Key) -> Decision:
-    grant = call.grant
-    assert grant is not None
-    return decide_retirement(
-        call.principal,
-        key,
-        issuing_account=grant.issuing_account,
-        retiring=grant.retiring,
-        grantee=grant.grantee if "RetireGrant" in json.loads(grant.operations) else None,
-    )
-
-
 def _remove(context: OpsContext, key: Key, grant_id: str) -> None:
     row = key.row
     with context.store.write() as tx:
         if not grants.remove(tx, row.region, row.account, row.key_id, grant_id):
             raise errors.grant_not_found(grant_id)
+    context.directory.touched(key)
 
 
 def retire_grant(context: OpsContext, call: Call) -> Response:
@@ -372,7 +362,7 @@ HANDLERS: Final = (
         "RetireGrant",
         retire_grant,
         resolve=_of_retirement,
-        decide=_decide_retirement,
+        decide=authorisation.retirement,
         states=states.ANY,
     ),
     Handler(

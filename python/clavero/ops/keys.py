@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from clavero.ops.context import OpsContext, limit_of, not_built, timestamp
 from clavero.ops.directory import Key
 from clavero.ops.keychange import change_key
 from clavero.ops.materials import EXTERNAL
-from clavero.ops.registry import Handler, account_wide, by_any_name, by_key_id
+from clavero.ops.registry import Handler, Need, account_wide, by_any_name, by_key_id, to_tag
 from clavero.store import keys
 from clavero.store import tags as stored_tags
 from clavero.store.keys import KeyRow
@@ -59,6 +60,14 @@ def describe(context: OpsContext, key: Key) -> dict[str, Any]:
     if row.deletion_date is not None:
         metadata["DeletionDate"] = timestamp(row.deletion_date)
     return metadata
+
+
+def _needs_of_create(call: Call) -> Sequence[Need]:
+    """kms:CreateKey, and with tags kms:TagResource on a key whose ARN nobody knows yet."""
+    needs = account_wide("kms:CreateKey")(call)
+    if not call.params.get("Tags"):
+        return needs
+    return (*needs, to_tag(call.scope.region, call.scope.account))
 
 
 def create_key(context: OpsContext, call: Call) -> Response:
@@ -253,7 +262,7 @@ def cancel_key_deletion(context: OpsContext, call: Call) -> Response:
 
 
 HANDLERS: Final = (
-    Handler("CreateKey", create_key, needs=account_wide("kms:CreateKey")),
+    Handler("CreateKey", create_key, needs=_needs_of_create),
     Handler("DescribeKey", describe_key, resolve=by_any_name, states=states.ANY),
     Handler("ListKeys", list_keys, needs=account_wide("kms:ListKeys")),
     Handler("EnableKey", enable_key, resolve=by_key_id(), states=states.WITH_MATERIAL),

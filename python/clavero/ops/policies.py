@@ -1,16 +1,16 @@
 """Key policies: PutKeyPolicy, GetKeyPolicy, ListKeyPolicies, and the rules for CreateKey's.
 
-A policy is kept and given back byte for byte. The decision in force (`iam.decision`) is stricter
-than any policy that can be stored: it allows the root user of the key's account, and nobody else.
+A policy is kept and given back byte for byte; `ops.authorisation` evaluates it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from clavero.iam import policy
+from clavero.iam import documents
 from clavero.model import errors
 from clavero.ops import states
+from clavero.ops.authorisation import may_change_policy
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext, limit_of
 from clavero.ops.keychange import change_key
@@ -36,9 +36,9 @@ def checked(context: OpsContext, call: Call, key_arn: str | None = None) -> str:
             f"A key policy can have at most {most} bytes, and this one has {len(text.encode())}: "
             "shorten it, or use grants."
         )
-    statements = policy.parse(text)
-    if not call.params.get("BypassPolicyLockoutSafetyCheck") and not policy.may_allow(
-        statements, call.principal, "kms:PutKeyPolicy", key_arn
+    documents.parse(text)
+    if not call.params.get("BypassPolicyLockoutSafetyCheck") and not may_change_policy(
+        context, call, text, key_arn
     ):
         raise errors.policy_lockout()
     return text

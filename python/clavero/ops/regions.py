@@ -21,7 +21,7 @@ from clavero.ops.call import Call, Further, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Key
 from clavero.ops.keys import check_quota, describe
-from clavero.ops.registry import Handler, Need, by_key_id
+from clavero.ops.registry import Handler, Need, by_key_id, to_tag
 from clavero.store import domains, keys, regions, versions
 from clavero.store import tags as stored_tags
 from clavero.store.keys import KeyRow
@@ -150,7 +150,7 @@ def _needs_of_replicate(call: Call) -> Sequence[Need]:
         Need("kms:CreateKey", anything, "on resource: *"),
     ]
     if call.params.get("Tags"):
-        needs.append(Need("kms:TagResource", anything, "on resource: *"))
+        needs.append(to_tag(call.params["ReplicaRegion"], call.scope.account))
     return needs
 
 

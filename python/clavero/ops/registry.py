@@ -22,7 +22,7 @@ Run: TypeAlias = "Callable[[OpsContext, Call], Response]"
 _BY_ARN: Final = "on resource: "
 Needs: TypeAlias = "Callable[[Call], Sequence[Need]]"
 Check: TypeAlias = "Callable[[OpsContext, Call], None]"
-Decide: TypeAlias = "Callable[[Call, Key], Decision]"
+Decide: TypeAlias = "Callable[[OpsContext, Call, Key], Decision]"
 
 
 class Need(NamedTuple):
@@ -99,6 +99,15 @@ def account_wide(action: str) -> Needs:
         return (Need(action, NamedResource("*", call.scope.account), "on resource: *"),)
 
     return needs
+
+
+def to_tag(scope_region: str, account: str) -> Need:
+    """What a request for a new key with tags needs besides, on a key whose ARN nobody knows yet.
+
+    AWS names no resource in the refusal.
+    """
+    any_key = NamedResource(arn.key_arn(scope_region, account, "*"), account)
+    return Need("kms:TagResource", any_key, "")
 
 
 def by_key_id(member: str = "KeyId") -> Resolve:

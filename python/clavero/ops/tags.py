@@ -50,6 +50,7 @@ def tag_resource(context: OpsContext, call: Call) -> Response:
             tags.put(tx, *named, given)
         except StoreConflict:  # the key was erased meanwhile
             raise errors.key_not_found(call.keys[0].arn) from None
+    context.directory.touched(call.keys[0])
     return {}
 
 
@@ -58,6 +59,7 @@ def untag_resource(context: OpsContext, call: Call) -> Response:
     row = call.keys[0].row
     with context.store.write() as tx:
         tags.remove(tx, row.region, row.account, row.key_id, call.params["TagKeys"])
+    context.directory.touched(call.keys[0])
     return {}
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
@@ -60,6 +61,17 @@ _PAGE = (
 )
 _PAGE_OF_GRANTEE = _PAGE.where(grants.c.grantee == bindparam("g_grantee"))
 _PAGE_OF_SERVICE = _PAGE.where(grants.c.grantee_service == bindparam("g_grantee"))
+_OF_GRANTEES = select(*grants.c).where(
+    *_KEY, grants.c.grantee.in_(bindparam("g_names", expanding=True))
+)
+_OF_SERVICE = select(*grants.c).where(*_KEY, grants.c.grantee_service == bindparam("g_service"))
+# The ARNs of an account's roles are one range: `0` is the character after `/`.
+_OF_ROLES = select(*grants.c).where(
+    *_KEY,
+    grants.c.grantee > bindparam("g_first"),
+    grants.c.grantee < bindparam("g_last"),
+    grants.c.grantee.like(bindparam("g_like"), escape="\\"),
+)
 # Over all keys of the Region, in the order of its index.
 _RETIRABLE = (
     select(*grants.c)
@@ -116,6 +128,34 @@ def remove(tx: Connection, region: str, account: str, key_id: str, grant_id: str
     """Delete the grant. False when there is none of that id."""
     asked = _named(region, account, key_id, g_grant_id=grant_id)
     return tx.execute(_DELETE, asked).rowcount == 1
+
+
+def of_grantees(
+    tx: Connection,
+    region: str,
+    account: str,
+    key_id: str,
+    names: Sequence[str],
+    roles: tuple[str, str] | None = None,
+) -> list[GrantRow]:
+    """Return the key's grants to any of the names, a service's too.
+
+    With `roles` also those to grantees that begin and end so: to roles of any path.
+    """
+    asked = _named(region, account, key_id, g_names=list(names))
+    found = [GrantRow(*row) for row in tx.execute(_OF_GRANTEES, asked)]
+    for name in names:
+        if not name.startswith("arn:") and "." in name:
+            asked = _named(region, account, key_id, g_service=name)
+            found += [GrantRow(*row) for row in tx.execute(_OF_SERVICE, asked)]
+    if roles is not None:
+        first, last = roles
+        like = "".join(f"\\{each}" if each in "%_\\" else each for each in last)
+        asked = _named(
+            region, account, key_id, g_first=first, g_last=first[:-1] + "0", g_like=f"%{like}"
+        )
+        found += [GrantRow(*row) for row in tx.execute(_OF_ROLES, asked)]
+    return found
 
 
 def page(

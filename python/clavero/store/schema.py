@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # Migrations in the order in which they apply. The last one is what `metadata` below describes.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 HEAD: str = REVISIONS[-1]
 
 # Written into the header of the database file, so that another program's SQLite file is refused.
@@ -206,6 +206,7 @@ grants = Table(
     CheckConstraint("retiring IS NULL OR retiring_service IS NULL", name="retiring"),
     Index(None, "region", "account", "key_id", "name"),
     Index(None, "region", "retiring", "account", "key_id", "grant_id"),
+    Index(None, "region", "account", "key_id", "grantee", "grant_id"),
 )
 
 last_usage = Table(

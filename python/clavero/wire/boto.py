@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from clavero.callers import address_of
 from clavero.model.errors import KMSError
 from clavero.wire.exchange import Request, answer, refusal
 
@@ -123,6 +124,7 @@ class _Transport:
     ) -> None:
         self._service = service
         self._principal = principal
+        self._source_ip = address_of(principal)
         self._access_key = access_key
         self._scope_of = scope_of
 
@@ -146,6 +148,7 @@ class _Transport:
                 _text(headers.get("Content-Type")),
                 bytes(request.body or b""),
                 _text(headers.get("User-Agent")) or "",
+                self._source_ip,
             )
             found = answer(self._service, asked, self._principal, scope)
         return AWSResponse(request.url, found.status, found.headers, _Body(found.body))
