@@ -223,6 +223,8 @@ class Service:
         try:
             if handler.resolve is not None:
                 call.keys = handler.resolve(self._context, call)
+            if "Recipient" in call.params:
+                recipients.attest(self._context, call)
         except ForeignResource as foreign:
             missing = Decision(Effect.IMPLICIT_DENY, FOREIGN, missing=Kind.KEY)
             return [

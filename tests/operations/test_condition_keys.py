@@ -178,6 +178,20 @@ def test_both_sides_of_re_encrypt(kms, key):
     }  # fmt: skip
 
 
+def test_what_a_recipient_s_document_says(kms, key):
+    """Also for GenerateRandom, which is on no key; not for actions that take no Recipient."""
+    said = {"kms:RecipientAttestation:PCR3": "ab", "kms:RecipientAttestation:ImageSha384": "cd"}
+    for operation, keys, expected in (
+        ("Decrypt", (key,), {**ON_KEY, **CIPHER, **said}),
+        ("GenerateRandom", (), said),
+        ("GenerateMac", (key,), {**ON_KEY}),
+    ):
+        params = {"KeyId": key.row.key_id}
+        facts = facts_of(kms, operation, params, keys, operation)
+        facts.call.facts = said
+        assert present(facts) == expected
+
+
 def test_a_retired_grant_has_the_keys_of_its_constraint(kms, key):
     client = kms.client()
     made = client.create_grant(

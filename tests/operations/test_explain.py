@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from clavero import KMS, ManualClock
 from clavero.client_errors import exceptions
@@ -155,7 +156,7 @@ def test_it_agrees_with_what_happens(kms, root, key):
             answer = client.explain("Encrypt", **given)
             try:
                 client.encrypt(**given)
-            except exceptions().ClientError as error:
+            except ClientError as error:
                 (check,) = answer["Checks"]
                 assert error.response["Error"]["Message"].endswith(check["Because"])
             else:

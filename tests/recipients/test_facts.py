@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,3 +48,28 @@ def test_a_nitrotpm_has_keys_of_its_own(facts_of, enclave):
         f"{KEYS}NitroTPMPCR4": "01" * 48,
         f"{KEYS}NitroTPMPCR23": "02" * 48,
     }
+
+
+def test_a_key_policy_may_demand_a_register(attesting, enclave, refused):
+    """AWS's example: only this image gets the plaintext."""
+    client = attesting.clients["in process"]
+    root = "arn:aws:iam::000000000000:root"
+    condition = {"StringEqualsIgnoreCase": {f"{KEYS}PCR8": "AB" * 48}}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"},
+            {"Effect": "Deny", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*",
+             "Condition": {"StringNotEqualsIgnoreCase": condition["StringEqualsIgnoreCase"]}},
+        ],
+    }  # fmt: skip
+    key_id = client.create_key(Policy=json.dumps(policy))["KeyMetadata"]["KeyId"]
+    blob = client.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    given = {"CiphertextBlob": blob}
+    genuine = enclave.recipient(pcrs={8: b"\xab" * 48})
+    assert client.decrypt(**given, Recipient=genuine)["CiphertextForRecipient"]
+    assert client.explain("Decrypt", **given, Recipient=genuine)["Allowed"]
+    for other in (enclave.recipient(), enclave.recipient(pcrs={3: b"\xab" * 48})):
+        refused("AccessDeniedException", client.decrypt, **given, Recipient=other)
+        assert not client.explain("Decrypt", **given, Recipient=other)["Allowed"]
+    refused("AccessDeniedException", client.decrypt, **given)

@@ -86,6 +86,8 @@ class Facts:
                 return None
             if name.startswith(condition_keys.CONTEXT_PREFIX):
                 return self._pair(name.removeprefix(condition_keys.CONTEXT_PREFIX))
+            if name.startswith(condition_keys.ATTESTATION_PREFIX):
+                return self._attested(name)
         elif name.startswith("aws:requesttag/"):
             wanted = name.removeprefix("aws:requesttag/")
             return next((value for tag, value in self.tags() if tag.lower() == wanted), None)
@@ -140,6 +142,11 @@ class Facts:
         pairs = self.encryption_context()
         found = sorted(key for key in pairs if key.lower() == name)
         return pairs[found[0]] if found else None
+
+    def _attested(self, name: str) -> Value:
+        """What the verified attestation document of the recipient says."""
+        given = self._call.facts
+        return next((value for key, value in given.items() if key.lower() == name), None)
 
     def tags(self) -> list[tuple[str, str]]:
         """The tags that the request would give."""
