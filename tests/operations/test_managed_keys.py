@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,11 @@ from clavero.model import managed
 
 OWNER = "arn:aws:iam::000000000000:root"
 OTHER = "111122223333"
+
+
+def through(name: str) -> Any:
+    """What makes a client one of the service: its own key lets nobody else encrypt."""
+    return {"via_service": f"{name}.us-east-1.amazonaws.com"}
 
 
 def used(client) -> dict[str, str]:
@@ -49,13 +55,20 @@ def test_describe_key_of_a_predefined_alias_makes_the_key(deployment, client, ar
 
 
 @pytest.mark.parametrize("alias", managed.SERVICES)
-def test_every_service_s_key_encrypts(kept_client, alias):
-    blob = kept_client.generate_data_key(KeyId=alias, KeySpec="AES_256")
-    opened = kept_client.decrypt(CiphertextBlob=blob["CiphertextBlob"], KeyId=alias)
+def test_every_service_s_key_encrypts_for_the_service(kept, kept_client, refused, alias):
+    service = {"ebs": "ec2"}.get(alias.rpartition("/")[2], alias.rpartition("/")[2])
+    client = kept.kms.client(**through(service))
+    blob = client.generate_data_key(KeyId=alias, KeySpec="AES_256")
+    opened = client.decrypt(CiphertextBlob=blob["CiphertextBlob"], KeyId=alias)
     assert opened["Plaintext"] == blob["Plaintext"]
+    user = "arn:aws:iam::000000000000:user/alice"
+    kept.kms.client(principal=user, **through(service)).encrypt(KeyId=alias, Plaintext=b"x")
+    # Whoever is not allowed by the service's statement is not, the root user neither
+    for other in (kept_client, kept.kms.client(**through("other"))):
+        text = refused("AccessDeniedException", other.encrypt, KeyId=alias, Plaintext=b"x")
+        assert "because no resource-based policy allows the kms:Encrypt action" in text
     policy = json.loads(kept_client.get_key_policy(KeyId=blob["KeyId"])["Policy"])
     condition = policy["Statement"][0]["Condition"]["StringEquals"]
-    service = {"ebs": "ec2"}.get(alias.rpartition("/")[2], alias.rpartition("/")[2])
     assert condition["kms:ViaService"] == f"{service}.us-east-1.amazonaws.com"
     assert condition["kms:CallerAccount"] == "000000000000"
 
@@ -153,7 +166,8 @@ def test_aliases_of_the_key_and_of_its_name_are_aws_s(client, key, refused):
 
 def test_it_rotates_every_year(deployment, client):
     made = client.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]
-    blob = client.encrypt(KeyId="alias/aws/s3", Plaintext=b"old")["CiphertextBlob"]
+    s3 = deployment.client(**through("s3"))
+    blob = s3.encrypt(KeyId="alias/aws/s3", Plaintext=b"old")["CiphertextBlob"]
     status = client.get_key_rotation_status(KeyId=made["KeyId"])
     assert (status["KeyRotationEnabled"], status["RotationPeriodInDays"]) == (True, 365)
     assert status["NextRotationDate"] == made["CreationDate"] + timedelta(days=365)
@@ -162,7 +176,7 @@ def test_it_rotates_every_year(deployment, client):
     assert new != made["CurrentKeyMaterialId"]
     (rotation,) = client.list_key_rotations(KeyId=made["KeyId"])["Rotations"]
     assert (rotation["RotationType"], rotation["KeyMaterialId"]) == ("AUTOMATIC", new)
-    opened = client.decrypt(CiphertextBlob=blob)
+    opened = s3.decrypt(CiphertextBlob=blob)
     assert opened["KeyMaterialId"] == made["CurrentKeyMaterialId"]
 
 
@@ -187,32 +201,33 @@ def test_a_call_that_is_not_allowed_makes_nothing(deployment, client, refused):
     assert client.list_keys()["Keys"] == []
 
 
-def test_a_dry_run_makes_nothing(client, refused):
+def test_a_dry_run_makes_nothing(deployment, client, refused):
     refused(
-        "DryRunOperationException", client.encrypt,
+        "DryRunOperationException", deployment.client(**through("s3")).encrypt,
         KeyId="alias/aws/s3", Plaintext=b"x", DryRun=True,
     )  # fmt: skip
     assert used(client) == {}
 
 
-def test_a_call_that_another_key_s_state_refuses_makes_nothing(client, key, refused):
+def test_a_call_that_another_key_s_state_refuses_makes_nothing(deployment, client, key, refused):
+    s3 = deployment.client(**through("s3"))
     blob = client.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     client.disable_key(KeyId=key["KeyId"])
     refused(
-        "DisabledException", client.re_encrypt,
+        "DisabledException", s3.re_encrypt,
         CiphertextBlob=blob, DestinationKeyId="alias/aws/s3",
     )  # fmt: skip
     assert used(client) == {}
 
 
-def test_a_call_may_name_two(client, refused):
-    blob = client.encrypt(KeyId="alias/aws/s3", Plaintext=b"x")["CiphertextBlob"]
-    moved = client.re_encrypt(CiphertextBlob=blob, DestinationKeyId="alias/aws/sns")
-    made = used(client)
-    assert moved["KeyId"].endswith(made["alias/aws/sns"])
+def test_a_call_may_name_two(deployment, client, key, refused):
+    s3, sqs = (deployment.client(**through(name)) for name in ("s3", "sqs"))
+    blob = client.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    moved = s3.re_encrypt(CiphertextBlob=blob, DestinationKeyId="alias/aws/s3")
+    assert moved["KeyId"].endswith(used(client)["alias/aws/s3"])
     # Neither is there yet, and both are the same: made once, and the blob is not its own
     both = {"SourceKeyId": "alias/aws/sqs", "DestinationKeyId": "alias/aws/sqs"}
-    refused("IncorrectKeyException", client.re_encrypt, CiphertextBlob=blob, **both)
+    refused("IncorrectKeyException", sqs.re_encrypt, CiphertextBlob=blob, **both)
     assert len(client.list_keys()["Keys"]) == 3
 
 
@@ -228,18 +243,18 @@ def test_the_making_is_on_record_before_the_call(deployment, client):
         assert [each["ARN"] for each in record["resources"]] == [made["Arn"]]
 
 
-def test_its_usage_is_tracked(client):
-    client.encrypt(KeyId="alias/aws/s3", Plaintext=b"x")
+def test_its_usage_is_tracked(deployment, client):
+    deployment.client(**through("s3")).encrypt(KeyId="alias/aws/s3", Plaintext=b"x")
     usage = client.get_key_last_usage(KeyId=used(client)["alias/aws/s3"])
     assert usage["KeyLastUsage"]["Operation"] == "Encrypt"
 
 
 def test_it_is_there_after_reopening(durable):
-    client = durable.client()
+    client = durable.client(**through("s3"))
     blob = client.encrypt(KeyId="alias/aws/s3", Plaintext=b"x")["CiphertextBlob"]
     before = client.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]
     durable.reopen()
-    client = durable.client()
+    client = durable.client(**through("s3"))
     assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     assert client.describe_key(KeyId="alias/aws/s3")["KeyMetadata"] == before
 
@@ -259,7 +274,7 @@ def test_threads_that_come_at_once_find_one_key(tmp_path):
         found: list[str] = []
 
         def use() -> None:
-            client = kms.client()
+            client = kms.client(**through("s3"))
             barrier.wait()
             found.append(client.generate_data_key(KeyId="alias/aws/s3", KeySpec="AES_256")["KeyId"])
 

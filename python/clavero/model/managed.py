@@ -78,21 +78,6 @@ PREDEFINED: Final = tuple(
     )
 )  # fmt: skip
 
-# What the policy of an AWS managed key lets anybody do. Everything else about it is AWS's.
-OPEN: Final = frozenset(
-    f"kms:{name}"
-    for name in (
-        # through the service
-        "Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey",
-        "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair",
-        "GenerateDataKeyPairWithoutPlaintext", "CreateGrant",
-        # of the account: Describe*, Get*, List*, RevokeGrant
-        "DescribeKey", "GetKeyLastUsage", "GetKeyPolicy", "GetKeyRotationStatus",
-        "GetParametersForImport", "GetPublicKey", "ListAliases", "ListGrants", "ListKeyPolicies",
-        "ListKeyRotations", "ListResourceTags", "RevokeGrant",
-    )
-)  # fmt: skip
-
 
 def description(alias: str) -> str:
     """The key's Description."""

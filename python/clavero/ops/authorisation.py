@@ -82,7 +82,7 @@ class Authoriser:
         """Decide one action of the call on a key, or on a resource that is none."""
         caller = call.principal
         if type(resource) is not Key:
-            return decide(request_without_key(self._context, call, action, resource))
+            return self.decide_anew(call, action, resource)
         row = resource.row
         policy = self._policies.get(row.policy) or self._compiled(row.policy)
         if (
@@ -110,8 +110,8 @@ class Authoriser:
 
     def decide_anew(self, call: Call, action: str, resource: Resource) -> Decision:
         """The same decision, from everything that it rests on, without what is remembered."""
-        if type(resource) is not Key:
-            return self.decide(call, action, resource)
+        if not isinstance(resource, Key):
+            return decide(request_without_key(self._context, call, action, resource))
         facts = Facts(self._context, call, action, resource, resource.account)
         policy = self._compiled(resource.row.policy)
         return decide(self._request(call.principal, action, resource, facts, policy))

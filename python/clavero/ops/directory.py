@@ -123,11 +123,6 @@ class Key:
         return self.row.account
 
     @property
-    def manager(self) -> str:
-        """CUSTOMER or AWS: who may change the key."""
-        return self.row.manager
-
-    @property
     def versions(self) -> list[Version]:
         """The versions that are cached, the current one first."""
         others = (self._others or {}).values()
