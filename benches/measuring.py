@@ -33,6 +33,13 @@ class Ledger:
         figure = f"{ratio:6.2f} x   ({_rate(ours)} against {_rate(theirs)} {unit})"
         self.lines.append(Line(what, figure, f">= {at_least:g} x", ratio >= at_least))
 
+    def beside(self, what: str, ours: float, theirs: float, at_least: float | None) -> None:
+        """Put down seconds a call beside another's: how many times as fast, bound or only told."""
+        ratio = theirs / ours
+        figure = f"{ratio:6.2f} x   ({ours * 1e6:.1f} us against {theirs * 1e6:.1f} us)"
+        budget = "none" if at_least is None else f">= {at_least:.2f} x"
+        self.lines.append(Line(what, figure, budget, at_least is None or ratio >= at_least))
+
     def at_most(self, what: str, value: float, most: float, unit: str, note: str = "") -> None:
         """Put down a figure that has an upper bound."""
         figure = f"{value:6.2f} {unit}{note}"

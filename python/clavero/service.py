@@ -68,7 +68,7 @@ class Service:
         authoriser = Authoriser(context)
         self._decide = authoriser.decide
         self._decide_anew = authoriser.decide_anew
-        self._used = context.usage.pending
+        self._usage = context.usage
         self._handlers = _Handlers(registry.built())
         self._unavailable: str | None = None
         _services.add(self)
@@ -132,8 +132,11 @@ class Service:
 
     def _note(self, call: Call, tracked: str, record: AuditRecord) -> None:
         note: Note = (tracked, call.time, call.request_id, record.event_id or record)
+        usage = self._usage
         for key in call.keys:
-            self._used[key] = note
+            key.last_use = note
+            if key.used_in is not usage.used:
+                usage.mark(key, note)
 
     def _resolve(self, handler: Handler, call: Call) -> None:
         resolve = handler.resolve

@@ -178,16 +178,18 @@ def test_threads_that_use_many_keys_while_notes_are_stored():
         client = kms.client()
         ids = [client.create_key()["KeyMetadata"]["KeyId"] for _ in range(20)]
         failures: list[BaseException] = []
+        last: list[dict[str, str]] = [{}, {}]  # of each thread: its last request with each key
 
-        def use() -> None:
+        def use(mine: dict[str, str]) -> None:
             try:
                 for _ in range(30):
                     for key_id in ids:
-                        client.encrypt(KeyId=key_id, Plaintext=b"x")
+                        answer = client.encrypt(KeyId=key_id, Plaintext=b"x")
+                        mine[key_id] = answer["ResponseMetadata"]["RequestId"]
             except BaseException as error:  # noqa: BLE001 - it is raised in the test's thread
                 failures.append(error)
 
-        threads = [threading.Thread(target=use) for _ in range(2)]
+        threads = [threading.Thread(target=use, args=(mine,)) for mine in last]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
@@ -199,3 +201,4 @@ def test_threads_that_use_many_keys_while_notes_are_stored():
         for key_id in ids:
             used = client.get_key_last_usage(KeyId=key_id)["KeyLastUsage"]
             assert used["Operation"] == "Encrypt"
+            assert used["KmsRequestId"] in {mine[key_id] for mine in last}

@@ -37,7 +37,7 @@ def generate_data_key(context: OpsContext, call: Call) -> Response:
     params = call.params
     key = call.keys[0]
     size = size_of(params)
-    if key.row.spec != specs.SYMMETRIC_DEFAULT:  # spares the hottest call of all a call
+    if key.spec != specs.SYMMETRIC_DEFAULT:  # spares the hottest call of all a call
         check_symmetric(call, key)
     version = key.current
     if call.recipient is not None:

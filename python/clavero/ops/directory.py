@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
 
@@ -85,15 +85,34 @@ class Key:
     """A KMS key in memory. `row` is its stored row; the rest follows from it.
 
     `expires` is when the first of its imported materials does, in epoch seconds. There may be
-    100,000 of them: what can be shared or computed is not held.
+    100,000 of them: what can be shared or computed is not held, but for what every call looks at,
+    which it finds here without the row.
     """
 
-    __slots__ = ("_others", "arn", "current", "epoch", "expires", "row", "state")
+    __slots__ = (
+        "_others",
+        "account",
+        "arn",
+        "current",
+        "epoch",
+        "expires",
+        "last_use",
+        "row",
+        "spec",
+        "state",
+        "used_in",
+    )
 
     current: Version
 
     def __init__(self, row: KeyRow) -> None:
         self.arn: Final = arn.key_arn(row.region, row.account, row.key_id)
+        # The account that owns the key (with `arn`, what makes it a resource to authorise)
+        self.account: Final = sys.intern(row.account)
+        self.spec: Final = sys.intern(row.spec)
+        # Its last use that is not stored yet, and the list of used keys that it is in: `lastusage`
+        self.last_use: Any = None
+        self.used_in: list[Key] | None = None
         self._others: dict[bytes, Version] | None = None
         self.expires = NEVER
         # Grows with every change of what decisions read and the row has not: grants, tags, aliases.
@@ -116,11 +135,6 @@ class Key:
         if now >= self.expires and self.state in {"Enabled", "Disabled"}:
             return "PendingImport"
         return self.state
-
-    @property
-    def account(self) -> str:
-        """The account that owns the key (with `arn`, what makes it a resource to authorise)."""
-        return self.row.account
 
     @property
     def versions(self) -> list[Version]:

@@ -60,6 +60,8 @@ Note: TypeAlias = tuple[str, float, str, AuditRecord | str]
 class UsageLog:
     """The notes that are not in the store yet.
 
+    A note stands at its key, since every call that makes one has the key at hand: a table of them
+    would be one more place to look up, far from what the processor has in its cache.
     `event_id(record)` gives the eventID of a record that the audit keeps.
     """
 
@@ -67,25 +69,38 @@ class UsageLog:
         self._store = store
         self._event_id = event_id
         self._lock = threading.Lock()
-        # Written to by every call, without a lock: an assignment is one step for other threads.
-        self.pending: Final[dict[Key, Note]] = {}
+        # The keys with a note. Who makes one writes `key.last_use = note` first, without a lock,
+        # and then calls `mark` unless `key.used_in` is this list. So a note is either there before
+        # `flush` takes the list, and stored, or its key is marked anew.
+        self.used: list[Key] = []
+        self._marking = threading.Lock()
+
+    def mark(self, key: Key, note: Note) -> None:
+        """Put a key that was used on the list, with the note of it."""
+        with self._marking:
+            key.last_use = note  # again: `flush` may have cleared it after the first time
+            if key.used_in is not self.used:
+                key.used_in = self.used
+                self.used.append(key)
 
     def flush(self) -> None:
         """Store the notes. Raises StoreError, and then has them still."""
         with self._lock:
-            taken = {}
-            for key in list(self.pending):
-                note = self.pending.pop(key, None)
-                if note is not None:
-                    taken[key] = note
+            with self._marking:
+                used, self.used = self.used, []
+            taken = {key: key.last_use for key in used}
             if not taken:
                 return
             try:
                 self._put(taken)
             except BaseException:
-                for key, note in taken.items():
-                    self.pending.setdefault(key, note)
+                for key in used:
+                    self.mark(key, key.last_use)
                 raise
+            with self._marking:
+                for key, note in taken.items():
+                    if key.used_in is used and key.last_use is note:
+                        key.last_use = None
 
     def flush_quietly(self) -> None:
         """Store the notes, or say in the log why not: no call fails for them."""

@@ -1,7 +1,7 @@
 //! What the HSM's operations with key pairs cost beside bare AWS-LC: `cargo bench -p clavero-hsm --bench pairs`.
 //!
 //! `bare` calls AWS-LC with a parsed key, no copies, no key scope: signing digests of 32 to 64 bytes, verifying with a parsed key.
-#![allow(missing_docs, unsafe_code, clippy::unwrap_used, clippy::undocumented_unsafe_blocks)] // a benchmark
+#![allow(missing_docs, unsafe_code, clippy::unwrap_used)] // a benchmark
 
 use std::hint::black_box;
 use std::ptr::null_mut;
@@ -33,6 +33,8 @@ fn bare(hsm: &Hsm, spec: &str) -> *mut ffi::EVP_PKEY {
     let handle = hsm.generate_key(&BINDING).unwrap().2;
     let pair = hsm.generate_data_key_pair(handle, spec, &mut EncryptionContext::empty(), true).unwrap();
     let der = pair.private_key.unwrap();
+    // SAFETY: a CBS of zeros is an empty one, and CBS_init fills it; the parser reads the bytes, which outlive the call, and gives an owned
+    // key or null.
     unsafe {
         let mut cbs = std::mem::zeroed();
         ffi::CBS_init(&mut cbs, der.as_ptr(), der.len());
@@ -63,6 +65,8 @@ fn signatures(criterion: &mut Criterion) {
             bencher.iter(|| hsm.verify(&public, spec_of, algorithm, "DIGEST", &message, &signature).unwrap())
         });
         let (mut out, mut len) = ([0u8; 512], 0);
+        // SAFETY: a live key, freed once at the end; the getters give null for another type, and each function gets the key of its own
+        // type. The digest has `digest` bytes, and the output as many as the largest signature (RSA-4096's 512).
         unsafe {
             let rsa = ffi::EVP_PKEY_get0_RSA(pkey);
             let ec = ffi::EVP_PKEY_get0_EC_KEY(pkey);
@@ -93,8 +97,10 @@ fn signatures(criterion: &mut Criterion) {
         group.bench_function("Sign", |bencher| bencher.iter(|| hsm.sign(key.handle, algorithm, "RAW", &[7; 32]).unwrap()));
         if spec != "ML_DSA_65" {
             let (mut public, mut private, mut out) = ([0u8; 32], [0u8; 64], [0u8; 64]);
+            // SAFETY: the outputs have the 32 and 64 bytes that are written.
             unsafe { ffi::ED25519_keypair(public.as_mut_ptr(), private.as_mut_ptr()) };
             group.bench_function("bare sign", |bencher| {
+                // SAFETY: 64 bytes of output, a message of 32, a private key of 64.
                 bencher.iter(|| unsafe { ffi::ED25519_sign(out.as_mut_ptr(), [7u8; 32].as_ptr(), 32, private.as_ptr()) })
             });
         }
@@ -113,6 +119,7 @@ fn agreement_and_macs(criterion: &mut Criterion) {
         bencher.iter(|| hsm.derive_shared_secret(key.handle, &public).unwrap())
     });
     let mut out = [0u8; 32];
+    // SAFETY: a live P-256 key, freed once at the end; the point is borrowed from it, and the secret has 32 bytes.
     unsafe {
         let ec = ffi::EVP_PKEY_get0_EC_KEY(pkey);
         let point = ffi::EC_KEY_get0_public_key(ec);
@@ -142,6 +149,7 @@ fn generation(criterion: &mut Criterion) {
         bencher.iter(|| hsm.generate_data_key_pair(handle, "RSA_2048", &mut EncryptionContext::empty(), true).unwrap())
     });
     group.bench_function("bare RSA_2048", |bencher| {
+        // SAFETY: both are made, used and freed here (out of memory would be a null, which libcrypto refuses); no callback.
         bencher.iter(|| unsafe {
             let (rsa, e) = (ffi::RSA_new(), ffi::BN_new());
             ffi::BN_set_word(e, 65537);

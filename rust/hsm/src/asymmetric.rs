@@ -147,7 +147,7 @@ impl Hsm {
         self.ensure_open()?;
         let key_type = spec.pair().ok_or_else(|| misfit(algorithm, spec))?;
         let input = prepare(key_type, algorithm, message_type, message)?;
-        let key = PublicKey::from_spki(key_type, public_key)?;
+        let key = self.public_key(&[key_type], public_key)?;
         match input {
             Input::RsaPss(hash, digest) => rsa::verify(&key, rsa::Padding::Pss, hash, &digest, signature),
             Input::RsaPkcs1(hash, digest) => rsa::verify(&key, rsa::Padding::Pkcs1, hash, &digest, signature),
@@ -162,8 +162,7 @@ impl Hsm {
         self.ensure_open()?;
         let hash = rsa_encryption(algorithm)?;
         ensure_tested(Tested::RsaOaep)?;
-        let of_size = |bits| PublicKey::from_spki(KeyType::Rsa(bits), public_key);
-        let key = of_size(2048).or_else(|_| of_size(3072)).or_else(|_| of_size(4096))?;
+        let key = self.public_key(&[KeyType::Rsa(2048), KeyType::Rsa(3072), KeyType::Rsa(4096)], public_key)?;
         rsa::encrypt(&key, hash, plaintext)
     }
 
@@ -246,7 +245,7 @@ impl Hsm {
         let key_type = spec.pair().filter(|key| is_kem(*key)).ok_or_else(|| misfit("ML_KEM", spec))?;
         ensure_tested(crate::selftest::of_key(key_type))?;
         let mut secret = Zeroizing::new([0; mlkem::SECRET_LEN]);
-        let key = PublicKey::from_spki(key_type, public_key)?;
+        let key = self.public_key(&[key_type], public_key)?;
         let ciphertext = mlkem::encapsulate(&key, key_type, &mut secret)?;
         Ok((secret, ciphertext))
     }

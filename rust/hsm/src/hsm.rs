@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::crypto::kdf::kbkdf_ctr_hmac_sha256;
-use crate::crypto::pkey::{KeyType, PrivateKey};
+use crate::crypto::pkey::{KeyType, PrivateKey, PublicKey};
 use crate::domain::{Domain, DomainKeyInfo, DomainState, RootSeal};
 use crate::error::{Error, Result};
 use crate::key::cache::Cache;
@@ -28,6 +28,11 @@ pub trait UnsealProvider: Send + Sync {
     fn root_key(&self, create: bool, out: &mut [u8; 32]) -> Result<()>;
 }
 
+/// The most bytes of parsed private keys: five eighths of the key heap. The rest is for what operations allocate meanwhile.
+const PARSED_BYTES: usize = 5 << 18;
+/// The most parsed public keys. They are in libcrypto's pool, 1 to 5 KiB each.
+const PARSED_PUBLIC: usize = 64;
+
 /// An open HSM: a shield, the domains of its Regions, and the keys loaded in it. Share it between threads freely.
 pub struct Hsm {
     memory: &'static ProcessMemory,
@@ -38,7 +43,9 @@ pub struct Hsm {
     /// Set while `seal` waits: what takes long looks here.
     sealing: AtomicBool,
     /// Private keys that were parsed for an operation, for the next one.
-    pub(crate) parsed: Cache<KeyHandle>,
+    parsed: Cache<KeyHandle, PrivateKey>,
+    /// Public keys likewise, by their SubjectPublicKeyInfo.
+    parsed_public: Cache<Box<[u8]>, PublicKey>,
 }
 
 /// A key that was just made or imported.
@@ -88,7 +95,8 @@ impl Hsm {
             scratch: Mutex::new(Vec::new()),
             batches: RwLock::new(()),
             sealing: AtomicBool::new(false),
-            parsed: Cache::new(),
+            parsed: Cache::new(PARSED_BYTES),
+            parsed_public: Cache::new(PARSED_PUBLIC),
         })
     }
 
@@ -100,6 +108,7 @@ impl Hsm {
         drop(self.inner.write().unwrap_or_else(PoisonError::into_inner).take());
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.parsed.clear();
+        self.parsed_public.clear();
         self.memory.wipe_stacks();
         Ok(())
     }
@@ -387,7 +396,7 @@ impl Hsm {
             let guard = self.read()?;
             let (spec, own_usage) = open_inner(&guard)?.keys.describe(handle)?;
             let key_type = spec.pair().filter(|_| own_usage == usage).ok_or_else(|| misfit(algorithm, spec))?;
-            if let Some(key) = self.parsed.get(handle) {
+            if let Some(key) = self.parsed.get(&handle) {
                 return Ok((key_type, key));
             }
             key_type
@@ -403,9 +412,23 @@ impl Hsm {
         let key = Arc::new(key);
         let guard = self.read()?;
         if open_inner(&guard)?.keys.is_loaded(handle) {
-            self.parsed.insert(handle, Arc::clone(&key)); // not for a key that was unloaded meanwhile
+            self.parsed.insert(handle, Arc::clone(&key), key_type.parsed_bytes()); // not for a key that was unloaded meanwhile
         }
         Ok((key_type, key))
+    }
+
+    /// The parsed public key of the caller's SubjectPublicKeyInfo, which is of one of these types.
+    pub(crate) fn public_key(&self, key_types: &[KeyType], spki: &[u8]) -> Result<Arc<PublicKey>> {
+        if let Some(key) = self.parsed_public.get(spki).filter(|key| key_types.contains(&key.key_type())) {
+            return Ok(key);
+        }
+        let mut parsed = Err(Error::Internal("no type of key"));
+        for key_type in key_types {
+            parsed = parsed.or_else(|_| PublicKey::from_spki(*key_type, spki));
+        }
+        let key = Arc::new(parsed?);
+        self.parsed_public.insert(spki.into(), Arc::clone(&key), 1);
+        Ok(key)
     }
 
     /// Loads a stored token. [`Error::InvalidToken`] unless it was sealed for exactly this key.
@@ -433,7 +456,7 @@ impl Hsm {
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
         inner.keys.remove(handle);
-        self.parsed.retain(|parsed| parsed != handle);
+        self.parsed.retain(|parsed| *parsed != handle);
         Ok(())
     }
 
@@ -442,7 +465,8 @@ impl Hsm {
         let mut guard = self.write()?;
         let inner = open_inner_mut(&mut guard)?;
         let evicted = inner.keys.sweep();
-        self.parsed.retain(|handle| inner.keys.is_loaded(handle));
+        self.parsed.retain(|handle| inner.keys.is_loaded(*handle));
+        self.parsed_public.clear();
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.memory.wipe_stacks();
         Ok(evicted)

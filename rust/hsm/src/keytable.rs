@@ -39,13 +39,40 @@ impl KeyHandle {
 
 struct Entry {
     hbkid: Hbkid,
+    iv: u64,
+    tag: [u8; 16],
+    sealed: Sealed,
     spec: KeySpec,
     usage: KeyUsage,
-    iv: u64,
-    sealed: Box<[u8]>,
-    tag: [u8; 16],
     /// Set by each use, cleared by each sweep: what a sweep finds clear is idle.
     used: AtomicBool,
+}
+
+/// A shielded key. Symmetric keys stand in the table itself: with many in use, an operation finds its key in one place.
+enum Sealed {
+    Symmetric([u8; 32]),
+    Other(Box<[u8]>),
+}
+
+impl Sealed {
+    /// Room for a key of `len` bytes.
+    fn zeroed(len: usize) -> Sealed {
+        if len == 32 { Sealed::Symmetric([0; 32]) } else { Sealed::Other(vec![0; len].into_boxed_slice()) }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Sealed::Symmetric(bytes) => bytes,
+            Sealed::Other(bytes) => bytes,
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Sealed::Symmetric(bytes) => bytes,
+            Sealed::Other(bytes) => bytes,
+        }
+    }
 }
 
 struct Slot {
@@ -134,10 +161,11 @@ impl KeyTable {
     }
 
     fn open(&self, entry: &Entry, out: &mut [u8]) -> Result<usize> {
-        let len = entry.sealed.len();
+        let sealed = entry.sealed.bytes();
+        let len = sealed.len();
         let out = out.get_mut(..len).ok_or(Error::Internal("a key length"))?;
         self.shield
-            .open(&shield_iv(entry.iv), &entry.hbkid, &entry.sealed, &entry.tag, out)
+            .open(&shield_iv(entry.iv), &entry.hbkid, sealed, &entry.tag, out)
             .map_err(|_| Error::Internal("the shield: a loaded key was changed in memory"))?;
         Ok(len)
     }
@@ -175,7 +203,7 @@ impl KeyTable {
 
     fn clear(&mut self, index: usize) {
         if let Some(mut entry) = self.slots[index].entry.take() {
-            zeroize::Zeroize::zeroize(&mut *entry.sealed);
+            zeroize::Zeroize::zeroize(entry.sealed.bytes_mut());
             self.loaded -= 1;
             // A generation that would wrap is retired with its slot, so that no old handle ever matches again.
             if self.slots[index].generation < u32::MAX {
@@ -209,9 +237,9 @@ fn shielded(
     key: &[u8],
 ) -> Result<Entry> {
     let iv = next_iv.fetch_add(1, Ordering::Relaxed); // 2^64 loads: never repeats in a boot
-    let mut sealed = vec![0; key.len()].into_boxed_slice();
+    let mut sealed = Sealed::zeroed(key.len());
     let mut tag = [0; 16];
-    shield.seal(&shield_iv(iv), &hbkid, key, &mut sealed, &mut tag)?;
+    shield.seal(&shield_iv(iv), &hbkid, key, sealed.bytes_mut(), &mut tag)?;
     Ok(Entry { hbkid, spec, usage, iv, sealed, tag, used: AtomicBool::new(true) })
 }
 

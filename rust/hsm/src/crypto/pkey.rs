@@ -50,6 +50,16 @@ impl KeyType {
         }
     }
 
+    /// About how many bytes of the key heap a parsed private key takes, once it was used.
+    pub(crate) fn parsed_bytes(self) -> usize {
+        match self {
+            KeyType::Rsa(bits) => usize::try_from(bits).unwrap_or(usize::MAX).saturating_mul(5), // with two blindings
+            KeyType::Ec(_) | KeyType::Ed25519 => 2 << 10,
+            KeyType::MlKem512 | KeyType::MlKem768 | KeyType::MlKem1024 => 10 << 10,
+            KeyType::MlDsa44 | KeyType::MlDsa65 | KeyType::MlDsa87 => 20 << 10,
+        }
+    }
+
     /// Whether its operations go deep into the stack.
     pub(crate) fn is_post_quantum(self) -> bool {
         self.post_quantum_nid().is_some()
@@ -253,7 +263,13 @@ impl Drop for PrivateKey {
 /// A public key.
 pub struct PublicKey {
     pkey: NonNull<EVP_PKEY>,
+    key_type: KeyType,
 }
+
+// SAFETY: libcrypto documents concurrent const use of an EVP_PKEY as safe.
+unsafe impl Send for PublicKey {}
+// SAFETY: as above.
+unsafe impl Sync for PublicKey {}
 
 impl PublicKey {
     /// Reads SubjectPublicKeyInfo of exactly this type. Points must be on the curve.
@@ -261,9 +277,14 @@ impl PublicKey {
         let refused =
             || Error::Limit(format!("the public key is not the DER of a SubjectPublicKeyInfo of type {}", key_type.name()));
         with_libcrypto(|| {
-            let key = PublicKey { pkey: whole(der, ffi::EVP_parse_public_key).ok_or_else(refused)? };
+            let key = PublicKey { pkey: whole(der, ffi::EVP_parse_public_key).ok_or_else(refused)?, key_type };
             if key_type.is_type_of(key.pkey) { Ok(key) } else { Err(refused()) }
         })
+    }
+
+    /// What kind of key it is.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
     }
 
     /// Writes it again.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Bytes of one mapping.
 const REGION_BYTES: usize = 256 * 1024;
-/// The most mappings: 2 MiB, a quarter of the usual `RLIMIT_MEMLOCK`. Parsed keys take 1 to 16 KiB each, and their number is bounded.
+/// The most mappings: 2 MiB, a quarter of the usual `RLIMIT_MEMLOCK`. Parsed keys take 1 to 20 KiB each, and five eighths together.
 const MAX_REGIONS: usize = 8;
 
 /// Blocks for libcrypto's objects of private keys.
