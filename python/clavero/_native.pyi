@@ -1,6 +1,6 @@
 """The HSM of Clavero, in Rust. Errors are HsmError's subclasses. No call gives a KMS key."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Final, TypeAlias, final
 
@@ -10,7 +10,9 @@ __all__ = [
     "Attestation",
     "AttestationError",
     "AttestationRoots",
+    "Authority",
     "BatchFailure",
+    "Endpoint",
     "ForkedError",
     "Hsm",
     "HsmError",
@@ -19,10 +21,12 @@ __all__ = [
     "InvalidDomainState",
     "InvalidToken",
     "KeyNotLoaded",
+    "Keyring",
     "LimitError",
     "NativeBuffer",
     "SealedError",
     "SelfTestFailed",
+    "TlsConfig",
     "Unseal",
     "UnsealError",
     "WrongRootKey",
@@ -320,6 +324,11 @@ class Hsm:
         """As `generate_data_key_pair`: the enveloped private key, its blob, the public key."""
     def seal_opaque(self, region: str, purpose: str, data: bytes) -> bytes:
         """Seal up to 6144 bytes for a purpose under the Region's token-sealing key."""
+    def create_access_secret(self, region: str, access_key_id: str) -> bytes:
+        """Make a secret access key of 40 characters; gives it sealed, as `seal_opaque` would for
+        the purpose `access-key/ID`.
+        """
+
     def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes:
         """Open what `seal_opaque` sealed for the same purpose. Raises InvalidToken."""
     def generate_data_keys(
@@ -362,3 +371,101 @@ def arrow_struct(
 
     With one column and `unwrap`, of that column itself. No copy is made.
     """
+
+@final
+class Keyring:
+    """Access keys whose secrets are under the HSM's shield: what signatures are verified with."""
+
+    def __new__(cls, hsm: Hsm) -> Keyring: ...
+    def put(self, access_key_id: str, account: str, arn: str, region: str, sealed: bytes) -> None:
+        """Take an access key of the principal `arn`, in the place of one of the same id.
+
+        `sealed` is its secret, sealed in `region` for the purpose `access-key/ID`. InvalidToken: it
+        is not.
+        """
+
+    def remove(self, access_key_id: str) -> bool:
+        """Forget an access key; False when there was none."""
+
+@final
+class TlsConfig:
+    """What a listener shows to its clients, and whom it lets in."""
+
+    @staticmethod
+    def from_pem(
+        chain: bytes,
+        key: bytes,
+        *,
+        client_authorities: bytes | None = None,
+        client_subjects: list[str] = ...,
+    ) -> TlsConfig:
+        """A certificate chain, the server's first, and its private key.
+
+        With `client_authorities` (PEM) who connects needs a certificate of theirs, and of one of
+        `client_subjects` (a common name or DNS name) if there are any. ValueError: what cannot be
+        used, and why.
+        """
+
+@final
+class Authority:
+    """A CA that issues the server certificates of one deployment."""
+
+    @staticmethod
+    def create(hsm: Hsm, region: str) -> tuple[Authority, str, bytes]:
+        """Make a CA: itself, its certificate in PEM, and its private key, sealed in `region`."""
+
+    @staticmethod
+    def open(hsm: Hsm, region: str, certificate: bytes, sealed: bytes) -> Authority:
+        """Open a CA that was made before. InvalidToken: the key is another's or was changed."""
+
+    def issue(
+        self,
+        hosts: list[str],
+        *,
+        client_authorities: bytes | None = None,
+        client_subjects: list[str] = ...,
+    ) -> TlsConfig:
+        """A server certificate of 90 days for DNS names and addresses, with a key of its own."""
+
+@final
+class Endpoint:
+    """Listeners that serve verified requests, until `close`."""
+
+    def __new__(
+        cls,
+        keyring: Keyring,
+        listeners: list[tuple[str, str | None, str | None, list[str], bool]],
+        tls: TlsConfig | None,
+        caller: Callable[[str, str, str, str], Any],
+        answer: Callable[..., tuple[int, str, bytes]],
+        operations: list[str],
+        *,
+        max_connections: int,
+        threads: int,
+        workers: int,
+    ) -> Endpoint:
+        """Listen and serve.
+
+        A listener is its address and port, the VPC endpoint and VPC that it stands for, trusted
+        proxies, and whether these speak PROXY protocol v2. `tls` is None for plain HTTP, which
+        loopback addresses may have. `caller(access_key_id, account, arn, region)` is asked once for
+        each access key and Region, `answer(protocol, caller, target, content_type, body,
+        user_agent, source, host, trace, connection)` for each request, from threads of the
+        endpoint; `connection` is TLS version, cipher suite, group, VPC endpoint and VPC.
+        OSError: an address that cannot be had. ValueError: a setting that makes no sense.
+        """
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses and ports, in the order of the listeners."""
+
+    def replace_tls(self, tls: TlsConfig) -> None:
+        """Show another certificate to connections from now on."""
+
+    def metrics(self) -> str:
+        """Counts of requests, latencies and handshakes in Prometheus' text format."""
+
+    def close(self, patience: float) -> bool:
+        """Accept nothing more, answer what arrived, end; False where `patience` seconds were too
+        few.
+        """

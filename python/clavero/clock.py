@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 # 2026-01-01T00:00:00Z: a fixed start, so that a test that prints a date prints the same one always.
 DEFAULT_START = 1_767_225_600.0
+_MAX_ADVANCE = 100 * 365.25 * 86_400
 
 
 @runtime_checkable
@@ -31,6 +32,31 @@ class SystemClock:
     def now(self) -> float:
         """Return the machine's time as seconds since 1970-01-01T00:00:00 UTC."""
         return time.time()
+
+
+class ShiftedClock:
+    """The machine's wall clock, ahead by what it was advanced: for `--test-clock`."""
+
+    __slots__ = ("_ahead", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """Return the machine's time and what the clock is ahead of it."""
+        return time.time() + self._ahead
+
+    def advance(self, seconds: float) -> float:
+        """Go ahead by `seconds` more, and return the new time.
+
+        Raises ValueError when `seconds` is negative or more than a hundred years.
+        """
+        if not 0 <= seconds <= _MAX_ADVANCE:
+            raise ValueError(f"The clock cannot advance by {seconds!r} seconds.")
+        with self._lock:
+            self._ahead += seconds
+            return time.time() + self._ahead
 
 
 class ManualClock:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, Unpack
 
 from clavero import _native, callers
 from clavero.audit.sinks import FileSink, MemorySink, Sink
@@ -13,6 +14,7 @@ from clavero.callers import Attached
 from clavero.client import Client
 from clavero.clock import Clock, SystemClock
 from clavero.iam.principals import Principal
+from clavero.identity.accounts import Accounts
 from clavero.keystores.attested import AttestedKeyStore
 from clavero.keystores.native import new_id
 from clavero.maintenance import Maintenance, Watch
@@ -20,7 +22,7 @@ from clavero.model import arn
 from clavero.model.quotas import Quotas
 from clavero.model.requestquotas import RequestQuotas
 from clavero.ops.context import OpsContext
-from clavero.ops.directory import Directory
+from clavero.ops.directory import Directory, Scope
 from clavero.ops.lastusage import UsageLog
 from clavero.ops.throttle import Throttle
 from clavero.service import Service
@@ -35,6 +37,17 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
 KEY_FILE: Final = "root.key"
 AUDIT_FILE: Final = "audit.jsonl"
+
+
+class Wiring(NamedTuple):
+    """What an endpoint is built on. Not for applications: calls go through clients."""
+
+    service: Service
+    hsm: _native.Hsm
+    accounts: Accounts
+    region: str
+    ensure_domain: Callable[[str], None]
+    scope_of: Callable[[str, str], Scope]  # Region and account
 
 
 class KMS:
@@ -147,6 +160,9 @@ class KMS:
             quotas=self._quotas,
             usage=self._usage,
         )
+        self._accounts = Accounts(
+            store, self._hsm, self._clock, self._region, self._maintenance.ensure_domain
+        )
         self._service = Service(
             context, self._sink, self._clock, self._maintenance.run_due, self._throttle
         )
@@ -241,6 +257,28 @@ class KMS:
 
     def _caller(self, principal: str | None, account: str | None, attached: Attached) -> Principal:
         return callers.make(principal, account, self._account, attached)
+
+    @property
+    def clock(self) -> Clock:
+        """What is read for everything that has to do with time."""
+        return self._clock
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts, and the access keys with which their root users sign requests."""
+        return self._accounts
+
+    @property
+    def wiring(self) -> Wiring:
+        """What an endpoint is built on."""
+        return Wiring(
+            self._service,
+            self._hsm,
+            self._accounts,
+            self._region,
+            self._maintenance.ensure_domain,
+            lambda region, account: self._directory.scope(_checked_region(region), account),
+        )
 
     # --- operating it ----------------------------------------------------------------------------
 

@@ -277,6 +277,7 @@ class Service:
             None,
             call.source_ip,
             call.user_agent,
+            call.transport,
         )
         self._put_on_record(record)
         if error is None:

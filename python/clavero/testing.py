@@ -19,22 +19,34 @@ and in a test, which then has a KMS of its own with real cryptography and no net
 
 `kms_seed`, overridden with a seed (docs/seeds.md), gives every test the same keys.
 `kms.client(region=..., account=..., principal=...)` gives further clients of the same KMS.
+For programs that need an endpoint there is `serving`:
+
+    with serving(kms) as served:            # HTTPS on a free port, until the block ends
+        subprocess.run([...], env={**os.environ, **served.environment})
+
 With boto3: `kms_boto3_client` is an unmodified boto3 client of it, and under `kms_boto3` every
 `boto3.client("kms")` of the program under test is one.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clavero.client import Client
 from clavero.clock import ManualClock
-from clavero.kms import KMS
+from clavero.identity.accounts import AccessKey
+from clavero.kms import DEFAULT_ACCOUNT, DEFAULT_REGION, KMS
+from clavero.server.endpoint import Endpoint
 
 __all__ = [
+    "Served",
     "kms",
     "kms_boto3",
     "kms_boto3_client",
@@ -42,7 +54,66 @@ __all__ = [
     "kms_clock",
     "kms_options",
     "kms_seed",
+    "serving",
 ]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A KMS behind HTTPS: its endpoint, and an access key of an account's root user."""
+
+    kms: KMS
+    endpoint: Endpoint
+    url: str
+    ca_path: Path
+    access_key: AccessKey
+    region: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point AWS's SDKs and command line here."""
+        return {
+            "AWS_ENDPOINT_URL_KMS": self.url,
+            "AWS_ENDPOINT_URL_STS": self.url,
+            "AWS_ACCESS_KEY_ID": self.access_key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.access_key.secret_access_key,
+            "AWS_CA_BUNDLE": str(self.ca_path),
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+    def boto3_client(self, service: str = "kms", **options: Any) -> Any:
+        """A boto3 client of the access key, over the network. `options` go to boto3."""
+        import boto3
+
+        session = boto3.Session(
+            self.access_key.access_key_id,
+            self.access_key.secret_access_key,
+            region_name=self.region,
+        )
+        return session.client(service, endpoint_url=self.url, verify=str(self.ca_path), **options)
+
+
+@contextmanager
+def serving(
+    kms: KMS,
+    *,
+    account: str = DEFAULT_ACCOUNT,
+    region: str = DEFAULT_REGION,
+    **options: Any,
+) -> Iterator[Served]:
+    """Serve the KMS over HTTPS on a free port of this machine until the block ends.
+
+    The account is made if it is not there, and gets a new access key. `options` go to
+    `clavero.server.endpoint.Endpoint`. Requests are signed with the machine's time, whatever the
+    KMS's clock says.
+    """
+    kms.accounts.ensure(account)
+    access_key = kms.accounts.create_access_key(account)
+    with Endpoint(kms, **options) as endpoint, tempfile.TemporaryDirectory() as folder:
+        ca_path = Path(folder) / "ca.pem"
+        ca_path.write_text(endpoint.ca_certificate or "", encoding="ascii")
+        yield Served(kms, endpoint, endpoint.url, ca_path, access_key, region)
 
 
 @pytest.fixture

@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
+import botocore.session
 import pytest
+from botocore.config import Config
+from botocore.loaders import create_loader
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from clavero import KMS, ManualClock
+from clavero.identity.accounts import AccessKey
+from clavero.server.endpoint import Endpoint
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
+LOADER = create_loader()  # read once: botocore's data files are most of what a client costs
 
 
 class Deployment:
@@ -60,6 +68,62 @@ class Deployment:
         return (self.path / "audit.jsonl").read_text(encoding="ascii")
 
 
+class Network:
+    """The endpoint of a KMS, and boto3 clients that reach it."""
+
+    def __init__(self, kms: KMS) -> None:
+        self._kms = kms
+        self._folder = tempfile.TemporaryDirectory()
+        self.endpoint = Endpoint(kms)
+        self._ca = Path(self._folder.name) / "ca.pem"
+        self._ca.write_text(self.endpoint.ca_certificate or "", encoding="ascii")
+        self._clients: dict[str, Any] = {}
+
+    def client(
+        self,
+        region: str | None = None,
+        account: str | None = None,
+        principal: str | None = None,
+    ) -> Any:
+        """A client of the account's root user, or of a principal who gets an access key here."""
+        region, account = region or REGION, account or ACCOUNT
+        name = f"{region} {account} {principal}"
+        if name not in self._clients:
+            access_key = self._access_key(account, principal)
+            session = botocore.session.Session()
+            session.register_component("data_loader", LOADER)
+            session.set_credentials(access_key.access_key_id, access_key.secret_access_key)
+            self._clients[name] = boto3.Session(botocore_session=session).client(
+                "kms",
+                region,
+                endpoint_url=self.endpoint.url,
+                verify=str(self._ca),
+                config=Config(retries={"total_max_attempts": 1, "mode": "legacy"}),
+            )
+        return self._clients[name]
+
+    def _access_key(self, account: str, principal: str | None) -> AccessKey:
+        accounts = self._kms.accounts
+        if principal is not None:
+            account = principal.split(":")[4]
+        accounts.ensure(account)
+        made = accounts.create_access_key(account)
+        if principal is not None:
+            # Only root users have access keys so far: the endpoint is told that this is another's
+            row = next(r for r in accounts.access_keys() if r.access_key_id == made.access_key_id)
+            self.endpoint._keyring.put(
+                row.access_key_id, account, principal, row.region, row.secret
+            )
+        return made
+
+    def close(self) -> None:
+        """End the clients, then the endpoint."""
+        for client in self._clients.values():
+            client.close()
+        self.endpoint.close()
+        self._folder.cleanup()
+
+
 class Boto3Deployment(Deployment):
     """The same, reached by unmodified boto3 clients: everything passes the wire format."""
 
@@ -83,10 +147,31 @@ class Boto3Deployment(Deployment):
             client.close()
 
 
-@pytest.fixture(params=["memory", "folder", "boto3"])
+class HttpsDeployment(Deployment):
+    """The same behind TLS and SigV4, reached by boto3 clients over a socket."""
+
+    entry = "https"
+
+    def __init__(self, path: Path | None, checked: Any) -> None:
+        super().__init__(path, checked)
+        self.network = Network(self.kms)
+
+    def client(self, **whose: Any) -> Any:
+        beyond = self.kms.client(**whose)  # first: it refuses callers that cannot be
+        return self._checked(self.network.client(**whose), beyond=beyond)
+
+    def close(self) -> None:
+        self.network.close()
+        super().close()
+
+
+ENTRIES = {"boto3": Boto3Deployment, "https": HttpsDeployment}
+
+
+@pytest.fixture(params=["memory", "folder", "boto3", "https"])
 def deployment(request: pytest.FixtureRequest, tmp_path: Path, checked) -> Iterator[Deployment]:
-    """Both kinds of KMS and both entries: what holds for one holds for the others."""
-    kind = Boto3Deployment if request.param == "boto3" else Deployment
+    """Both kinds of KMS and all entries: what holds for one holds for the others."""
+    kind = ENTRIES.get(request.param, Deployment)
     made = kind(tmp_path / "data" if request.param == "folder" else None, checked)
     yield made
     made.close()
@@ -129,6 +214,7 @@ class Kept:
     def __init__(self) -> None:
         self.kms = KMS(clock=ManualClock())
         self.boto3 = self.kms.boto3_client()
+        self.network = Network(self.kms)
         self._keys: dict[tuple[str, str], dict[str, Any]] = {}
 
     def key(self, spec: str, usage: str) -> dict[str, Any]:
@@ -144,15 +230,18 @@ def kept() -> Iterator[Kept]:
     """The keys that tests share."""
     made = Kept()
     yield made
+    made.network.close()
     made.boto3.close()
     made.kms.close()
 
 
-@pytest.fixture(params=["in process", "boto3"])
+@pytest.fixture(params=["in process", "boto3", "https"])
 def kept_client(request: pytest.FixtureRequest, kept: Kept, checked) -> Any:
-    """A client of the shared keys, over both entries."""
+    """A client of the shared keys, over all entries."""
     if request.param == "boto3":
         return checked(kept.boto3, beyond=kept.kms.client())
+    if request.param == "https":
+        return checked(kept.network.client(), beyond=kept.kms.client())
     return checked(kept.kms.client())
 
 

@@ -43,7 +43,7 @@ def test_the_same_plaintext_never_gives_the_same_blob(client, key):
 )
 def test_every_kind_of_buffer_is_a_plaintext(deployment, client, key, plaintext):
     """A str is its UTF-8 bytes, as botocore sends it; a memoryview it does not take."""
-    views = deployment.entry != "boto3"
+    views = deployment.entry == "in process"
     if not views:
         plaintext = plaintext if isinstance(plaintext, str) else bytearray(plaintext)
     blob = client.encrypt(KeyId=key["KeyId"], Plaintext=plaintext)["CiphertextBlob"]

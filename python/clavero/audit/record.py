@@ -10,12 +10,12 @@ record contents", and the KMS entries of the AWS KMS Developer Guide.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from json.encoder import encode_basestring_ascii
 from time import gmtime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from .members import CHANGING, REQUEST, RESPONSE, SERVICE_EVENTS
 
@@ -61,6 +61,13 @@ _MONTHS: Final = (
 # fmt: on
 
 
+class Transport(Protocol):
+    """What is written of a connection: six values that are read by their place."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """TLS version, cipher suite, group, VPC endpoint, VPC, Host header."""
+
+
 class AuditRecord:
     """What is known of one call when it ends.
 
@@ -85,6 +92,7 @@ class AuditRecord:
         "response",
         "source_ip",
         "time",
+        "transport",
         "user_agent",
     )
 
@@ -104,6 +112,7 @@ class AuditRecord:
         response: Mapping[str, object] | None = None,
         source_ip: str = LOCAL_ADDRESS,
         user_agent: str = LOCAL_AGENT,
+        transport: Transport | None = None,
     ) -> None:
         """Take the call's facts by reference."""
         self.operation = operation
@@ -120,6 +129,7 @@ class AuditRecord:
         self.response = response
         self.source_ip = source_ip
         self.user_agent = user_agent
+        self.transport = transport
         self.event_id = ""
 
     def detach(self) -> None:
@@ -204,12 +214,27 @@ def render(record: AuditRecord) -> str:
     extra = record.extra
     more = f'"additionalEventData":{_object("", extra, 0)},' if extra else ""
     resources = record.resources
+    if record.transport is not None:
+        tail = tail[:-1] + _transport(record.transport) + "}"
     return (
         f'{head}{_instant(record.time)}{middle}{_quote(record.source_ip)},"userAgent":'
         f'{_string(record.user_agent)},{error}"requestParameters":{request},'
         f'"responseElements":{answer},{more}"requestID":{_quote(record.request_id)},'
         f'"eventID":{_quote(record.event_id)},"resources":['
         f"{_resources(resources) if resources else ''}{tail}"
+    )
+
+
+def _transport(transport: Transport) -> str:
+    """Return vpcEndpointId and tlsDetails, which come last in a record."""
+    tls_version, cipher_suite, key_exchange, vpce, _vpc, host = transport
+    found = f',"vpcEndpointId":{_string(vpce)}' if vpce is not None else ""
+    if tls_version is None or cipher_suite is None:
+        return found
+    group = f',"keyExchange":{_string(key_exchange)}' if key_exchange else ""
+    return (
+        f'{found},"tlsDetails":{{"tlsVersion":{_string(tls_version)},"cipherSuite":'
+        f'{_string(cipher_suite)},"clientProvidedHostHeader":{_string(host)}{group}}}'
     )
 
 

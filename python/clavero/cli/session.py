@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from clavero import KMS, Client, Unseal
+    from clavero.clock import Clock
 
 SALT_FILE: Final = "root.salt"
 PASSPHRASE_VARIABLE: Final = "CLAVERO_PASSPHRASE"  # noqa: S105 (a name)
@@ -68,8 +69,13 @@ class Session:
         return (self.data / DATABASE).exists()
 
     @contextmanager
-    def kms(self, *, create: bool = False) -> Iterator[KMS]:
-        """The open KMS. Only a command that makes something, or a seed, also makes the store."""
+    def kms(
+        self, *, create: bool = False, volatile: bool = False, clock: Clock | None = None
+    ) -> Iterator[KMS]:
+        """The open KMS. Only a command that makes something, or a seed, also makes the store.
+
+        With `volatile` it lives in memory, and the folder's store is left alone.
+        """
         from clavero import kms
 
         if not (create or self.seed or self.exists):
@@ -77,11 +83,12 @@ class Session:
                 f"There is no store in {self.data}: name another folder with --data, or make a "
                 "first key with 'clavero key create' or --seed."
             )
-        unseal = self._unseal()
+        unseal = None if volatile else self._unseal()
         try:
             opened = kms.KMS(
-                self.data,
+                None if volatile else self.data,
                 unseal=unseal,
+                clock=clock,
                 account=self.account or kms.DEFAULT_ACCOUNT,
                 region=self.region or kms.DEFAULT_REGION,
                 seed=self.seed,

@@ -23,6 +23,21 @@ def as_bytes(value: object) -> bytes:
     return value if type(value) is bytes else bytes(value)  # type: ignore[call-overload]  # a buffer
 
 
+class Transport(NamedTuple):
+    """What the connection of a call proved. No header of a client sets any of it but `host`.
+
+    `tls_version`, `cipher_suite` and `key_exchange` are None over plain HTTP; `vpce` and `vpc` are
+    those of the listener, None where it stands for no VPC endpoint.
+    """
+
+    tls_version: str | None  # TLSv1.2, TLSv1.3
+    cipher_suite: str | None  # IANA's name
+    key_exchange: str | None  # the group: X25519MLKEM768
+    vpce: str | None  # vpce-...
+    vpc: str | None  # vpc-...
+    host: str  # the Host header
+
+
 class NotAsked(Exception):
     """Raised by `Call.decode`: the caller's side refuses the parameters before KMS is asked.
 
@@ -77,6 +92,7 @@ class Call:
         "scope",
         "source_ip",
         "time",
+        "transport",
         "user_agent",
     )
 
@@ -89,6 +105,7 @@ class Call:
         decode: Callable[[Any, Any], Params] | None = None,
         source_ip: str = "127.0.0.1",
         user_agent: str = "clavero",
+        transport: Transport | None = None,
     ) -> None:
         self.operation = operation
         self.params = params
@@ -97,6 +114,7 @@ class Call:
         self.decode = decode
         self.source_ip = source_ip
         self.user_agent = user_agent
+        self.transport = transport
         # Known later: the keys that the call is about, the grant that it retires, the keys' ARNs,
         # what the audit adds, and further records; who attested itself as the recipient of the
         # answer, and the values of condition keys that came with that.

@@ -89,6 +89,18 @@ def prepare_file(file: Path) -> None:
         ) from error
 
 
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file for its owner alone, wholly and durably or not at all."""
+    draft = file.with_name(f".{file.name}.new")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+    _sync(file.parent)
+
+
 def inspect(file: Path) -> Found:
     """Say what the database holds, with reads alone.
 

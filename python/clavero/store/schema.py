@@ -226,6 +226,29 @@ last_usage = Table(
     ),
 )
 
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("created", Double, nullable=False),
+    CheckConstraint("length(account) = 12", name="account"),
+)
+
+# The secret is sealed by the HSM for (region, access_key_id): only there it opens.
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("access_key_id", String, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created", Double, nullable=False),
+    ForeignKeyConstraint(["account"], ["accounts.account"], ondelete="CASCADE"),
+    CheckConstraint("length(access_key_id) > 0", name="access_key_id"),
+    CheckConstraint("length(secret) > 0", name="secret"),
+    Index(None, "account"),
+)
+
 # Alembic's own table, so that a new database is stamped, and a start checks it, without Alembic.
 alembic_version = Table(
     "alembic_version",

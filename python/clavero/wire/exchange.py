@@ -12,6 +12,7 @@ from clavero.wire import json11
 
 if TYPE_CHECKING:
     from clavero.iam.decision import Principal
+    from clavero.ops.call import Transport
     from clavero.ops.directory import Scope
     from clavero.service import Service
 
@@ -28,6 +29,7 @@ class Request(NamedTuple):
     body: bytes
     user_agent: str = ""
     source_ip: str = "127.0.0.1"
+    transport: Transport | None = None  # what a connection proved; None in process
 
 
 class Answer(NamedTuple):
@@ -40,10 +42,18 @@ class Answer(NamedTuple):
 
 def answer(service: Service, request: Request, principal: Principal, scope: Scope) -> Answer:
     """Have the service answer a request of `principal` in `scope`. Every refusal is an answer."""
+    status, request_id, body = respond(service, request, principal, scope)
+    return Answer(status, _headers(request_id), body)
+
+
+def respond(
+    service: Service, request: Request, principal: Principal, scope: Scope
+) -> tuple[int, str, bytes]:
+    """The same as status, request id and body: the headers are the carrier's own."""
     try:
         operation = json11.operation_of(request.target, request.content_type)
-    except KMSError as error:
-        return refusal(error, service.new_request_id())  # no operation of ours: no call, no record
+    except KMSError as error:  # no operation of ours: no call, no record
+        return error.http_status, service.new_request_id(), json11.encode_error(error)
     body = request.body
     call = Call(
         operation,
@@ -53,16 +63,18 @@ def answer(service: Service, request: Request, principal: Principal, scope: Scop
         lambda operation, _unread: json11.decode(operation, body),
         request.source_ip,
         request.user_agent,
+        request.transport,
     )
     try:
         response = service.handle(call)
     except KMSError as error:
-        return refusal(error, call.request_id or service.new_request_id())
-    return Answer(200, _headers(call.request_id), json11.encode(operation, response))
+        request_id = call.request_id or service.new_request_id()
+        return error.http_status, request_id, json11.encode_error(error)
+    return 200, call.request_id, json11.encode(operation, response)
 
 
 def refusal(error: KMSError, request_id: str) -> Answer:
-    """The answer to a request that is no call, or to one that was refused."""
+    """The answer to a request that is no call."""
     return Answer(error.http_status, _headers(request_id), json11.encode_error(error))
 
 

@@ -476,31 +476,41 @@ impl Hsm {
 
     /// Seals up to 6144 bytes for `purpose` under the Region's token-sealing key: pagination markers and their like.
     pub fn seal_opaque(&self, region: &str, purpose: &str, bytes: &[u8]) -> Result<Vec<u8>> {
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
-        let mut aad = Vec::new();
-        push_field(&mut aad, purpose.as_bytes())?;
         self.with_scratch(|scratch| {
             let room = scratch.plaintext.get_mut(..bytes.len());
             room.ok_or_else(|| Error::Limit("more bytes than can be sealed".into()))?.copy_from_slice(bytes);
-            let key = inner.state(region)?.token_sealing_key().expose_secret();
-            seal_scratch(scratch, bytes.len(), key, &[0; 16], Label::Opaque, &aad)
+            self.seal_plaintext(region, purpose, scratch, bytes.len())
         })
     }
 
     /// Opens what [`seal_opaque`](Self::seal_opaque) sealed for the same Region and purpose, or [`Error::InvalidToken`].
     pub fn open_opaque(&self, region: &str, purpose: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        let guard = self.read()?;
-        let inner = open_inner(&guard)?;
-        let mut aad = Vec::new();
-        push_field(&mut aad, purpose.as_bytes())?;
-        let parts = Parts::parse(sealed).ok_or(Error::InvalidToken)?;
         self.with_scratch(|scratch| {
-            let key = inner.state(region)?.token_sealing_key().expose_secret();
-            let len = open_scratch(scratch, &parts, key, Label::Opaque, &aad).map_err(|_| Error::InvalidToken)?;
+            let len = self.open_plaintext(region, purpose, sealed, scratch)?;
             Ok(scratch.plaintext[..len].to_vec())
         })
     }
+
+    /// As [`seal_opaque`](Self::seal_opaque), for bytes that stand in `scratch.plaintext[..len]`.
+    pub(crate) fn seal_plaintext(&self, region: &str, purpose: &str, scratch: &mut Scratch, len: usize) -> Result<Vec<u8>> {
+        let guard = self.read()?;
+        let key = open_inner(&guard)?.state(region)?.token_sealing_key().expose_secret();
+        seal_scratch(scratch, len, key, &[0; 16], Label::Opaque, &opaque_aad(purpose)?)
+    }
+
+    /// As [`open_opaque`](Self::open_opaque), into `scratch.plaintext`; gives the length.
+    pub(crate) fn open_plaintext(&self, region: &str, purpose: &str, sealed: &[u8], scratch: &mut Scratch) -> Result<usize> {
+        let guard = self.read()?;
+        let key = open_inner(&guard)?.state(region)?.token_sealing_key().expose_secret();
+        let parts = Parts::parse(sealed).ok_or(Error::InvalidToken)?;
+        open_scratch(scratch, &parts, key, Label::Opaque, &opaque_aad(purpose)?).map_err(|_| Error::InvalidToken)
+    }
+}
+
+fn opaque_aad(purpose: &str) -> Result<Vec<u8>> {
+    let mut aad = Vec::new();
+    push_field(&mut aad, purpose.as_bytes())?;
+    Ok(aad)
 }
 
 impl Inner {

@@ -75,6 +75,16 @@ impl Sealed {
     }
 }
 
+/// A secret under the shield that is no backing key.
+pub(crate) struct Shielded {
+    iv: u64,
+    sealed: Box<[u8]>,
+    tag: [u8; 16],
+}
+
+/// What stands in the AAD of secrets without an HBKID: of another length, so that neither opens as the other.
+const UNNAMED: &[u8] = b"unnamed";
+
 struct Slot {
     generation: u32,
     entry: Option<Entry>,
@@ -148,6 +158,24 @@ impl KeyTable {
         let entry = self.entry(handle)?;
         entry.mark();
         Ok((entry.spec, entry.usage))
+    }
+
+    /// Shields a secret that has no handle: its owner keeps it, and it opens here only.
+    pub(crate) fn shield(&self, secret: &[u8]) -> Result<Shielded> {
+        let iv = self.next_iv.fetch_add(1, Ordering::Relaxed);
+        let mut sealed = vec![0; secret.len()].into_boxed_slice();
+        let mut tag = [0; 16];
+        self.shield.seal(&shield_iv(iv), UNNAMED, secret, &mut sealed, &mut tag)?;
+        Ok(Shielded { iv, sealed, tag })
+    }
+
+    /// Opens such a secret into `out` (in protected memory); gives its length.
+    pub(crate) fn open_shielded(&self, secret: &Shielded, out: &mut [u8]) -> Result<usize> {
+        let out = out.get_mut(..secret.sealed.len()).ok_or(Error::Internal("a secret's length"))?;
+        self.shield
+            .open(&shield_iv(secret.iv), UNNAMED, &secret.sealed, &secret.tag, out)
+            .map_err(|_| Error::Internal("the shield: a secret of another HSM, or changed in memory"))?;
+        Ok(out.len())
     }
 
     /// Whether the handle names a key.

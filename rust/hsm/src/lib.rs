@@ -7,6 +7,7 @@
 //!   pairs, import   data key pairs; wrapping keys, and key material from outside
 //!   transfer multi-Region keys on their way to another Region
 //!   message  one message: Encrypt, Decrypt, ReEncrypt, GenerateDataKey
+//!   signing  SigV4: secrets under the shield, signing keys, verification of signatures
 //!   asymmetric   Sign, Verify, RSA Encrypt and Decrypt, MACs, ECDH, ML-KEM
 //!   domain   a Region's domain keys and their sealed state
 //!   token    exported key tokens: a backing key sealed under a domain key, bound to whose it is
@@ -42,6 +43,7 @@ mod recipient;
 mod rng;
 mod sealed;
 pub mod selftest;
+pub mod signing;
 mod token;
 mod transfer;
 

@@ -1,5 +1,7 @@
 //! The HSM's single calls. They keep the GIL: each takes a microsecond or two, less than giving it up and taking it back.
 
+use std::sync::Arc;
+
 use clavero_hsm::batch::BatchError;
 use clavero_hsm::blob::{Blob, blob_len};
 use clavero_hsm::message::MAX_DATA_KEY_LEN;
@@ -14,7 +16,7 @@ use crate::unseal::Unseal;
 
 #[pyclass(frozen, module = "clavero._native")]
 pub(crate) struct Hsm {
-    pub(crate) inner: clavero_hsm::Hsm,
+    pub(crate) inner: Arc<clavero_hsm::Hsm>,
 }
 
 /// HBKID, token, handle, public key.
@@ -79,7 +81,7 @@ impl Hsm {
         let policy = MemoryPolicy { allow_insecure: allow_insecure_memory };
         // Argon2id, a command, or a person with a token: others go on meanwhile.
         let inner = py.detach(|| clavero_hsm::Hsm::open(&*unseal.provider, create, policy)).map_err(to_python)?;
-        Ok(Hsm { inner })
+        Ok(Hsm { inner: Arc::new(inner) })
     }
 
     fn seal(&self, py: Python<'_>) -> PyResult<()> {
@@ -287,6 +289,12 @@ impl Hsm {
 
     fn seal_opaque<'py>(&self, py: Python<'py>, region: &str, purpose: &str, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let sealed = self.inner.seal_opaque(region, purpose, data).map_err(to_python)?;
+        Ok(PyBytes::new(py, &sealed))
+    }
+
+    fn create_access_secret<'py>(&self, py: Python<'py>, region: &str, access_key_id: &str) -> PyResult<Bound<'py, PyBytes>> {
+        let purpose = clavero_edge::keyring::purpose(access_key_id);
+        let sealed = self.inner.create_access_secret(region, &purpose).map_err(to_python)?;
         Ok(PyBytes::new(py, &sealed))
     }
 

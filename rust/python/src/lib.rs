@@ -7,6 +7,7 @@ mod asymmetric;
 mod attest;
 mod batch;
 mod buffer;
+mod edge;
 mod errors;
 mod hsm;
 mod inputs;
@@ -24,6 +25,8 @@ mod _native {
     use crate::attest::{Attestation, AttestationRoots};
     #[pymodule_export]
     use crate::buffer::NativeBuffer;
+    #[pymodule_export]
+    use crate::edge::{Authority, Endpoint, Keyring, TlsConfig};
     #[pymodule_export]
     use crate::errors::{
         AttestationError, BatchFailure, ForkedError, HsmError, InsecureMemory, InvalidCiphertext, InvalidDomainState,

@@ -25,6 +25,18 @@ pub fn hmac(hash: Hash, key: &[u8], message: &[u8]) -> Result<Digest> {
     Ok(Digest::new(bytes, len))
 }
 
+/// The 32-byte MAC of `message` under `key` (any length), straight into `out` of 32 bytes.
+pub fn hmac_sha256_into(key: &[u8], message: &[u8], out: &mut [u8]) -> Result<()> {
+    hook_libcrypto()?; // a refusal allocates an error queue
+    let out: &mut [u8; 32] = out.try_into().map_err(|_| Error::Internal("a MAC's length"))?;
+    let mut len = 0;
+    // SAFETY: pointers and lengths come from slices; the output has SHA-256's size. The state is on the stack and cleansed.
+    let done = unsafe {
+        HMAC(Hash::Sha256.md(), key.as_ptr().cast(), key.len(), message.as_ptr(), message.len(), out.as_mut_ptr(), &mut len)
+    };
+    if done.is_null() || len != 32 { Err(Error::Internal("HMAC")) } else { Ok(()) }
+}
+
 /// Whether `mac` is the whole MAC of `message`; compared in constant time.
 pub fn verify_hmac(hash: Hash, key: &[u8], message: &[u8], mac: &[u8]) -> Result<bool> {
     Ok(hmac(hash, key, message)?.ct_eq(mac).into())

@@ -56,6 +56,11 @@ pub struct MemoryStatus {
     pub libcrypto_overflow_bytes: usize,
 }
 
+/// Puts libcrypto's heap into our pool before anything else allocates there: other users of the same libcrypto (TLS) call this first.
+pub fn claim_libcrypto() -> Result<()> {
+    hook_libcrypto()
+}
+
 /// The memory of one process: made on the first use, remade in a forked child that opens an HSM of its own.
 pub struct ProcessMemory {
     arena: Arena,

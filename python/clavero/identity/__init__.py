@@ -1,0 +1,1 @@
+"""Who there is: accounts and the access keys of their root users."""

@@ -1,0 +1,175 @@
+"""Accounts and the access keys of their root users: made, listed, and told to whoever verifies.
+
+A secret access key is sealed by the HSM before it is stored, and opened into its protected memory
+to verify signatures. It passes through Python only where a user asks to see it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from base64 import b32encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from clavero.model import arn
+from clavero.store import accounts
+from clavero.store.accounts import AccessKeyRow
+from clavero.store.engine import Store
+
+if TYPE_CHECKING:
+    from clavero._native import Hsm
+    from clavero.clock import Clock
+
+_ACCESS_KEY_ID: Final = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
+# What AWS's secrets consist of, and the secrets of most programs that make some.
+_SECRET: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AccessKey:
+    """An access key as its user needs it. `repr` shows no secret."""
+
+    account: str
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"AccessKey({self.account!r}, {self.access_key_id!r}, ...)"
+
+
+class Verifier(Protocol):
+    """Whoever verifies signatures (`_native.Keyring`)."""
+
+    def put(
+        self, access_key_id: str, account: str, arn: str, region: str, sealed: bytes, /
+    ) -> None:
+        """Take an access key."""
+
+    def remove(self, access_key_id: str, /) -> bool:
+        """Forget an access key."""
+
+
+class Accounts:
+    """The accounts of one KMS. Secrets are sealed under the domain of `region`."""
+
+    def __init__(
+        self,
+        store: Store,
+        hsm: Hsm,
+        clock: Clock,
+        region: str,
+        ensure_domain: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._hsm = hsm
+        self._clock = clock
+        self._region = region
+        self._ensure_domain = ensure_domain
+        self._verifiers: list[Verifier] = []
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """The accounts, in order."""
+        with self._store.read() as tx:
+            return accounts.all_accounts(tx)
+
+    def create(self, account: str) -> AccessKey:
+        """Make an account and a first access key of its root user. StoreConflict: it is there."""
+        checked(account)
+        return self._add(account, self._new_id(), None, new_account=True)
+
+    def create_access_key(self, account: str) -> AccessKey:
+        """Make one more access key. StoreConflict: there is no such account."""
+        return self._add(checked(account), self._new_id(), None)
+
+    def ensure(self, account: str) -> None:
+        """Make the account, without an access key, unless it is there."""
+        checked(account)
+        with self._store.write() as tx:
+            if account not in accounts.all_accounts(tx):
+                accounts.add_account(tx, account, self._clock.now())
+
+    def put_access_key(self, account: str, access_key_id: str, secret_access_key: str) -> None:
+        """Take an access key with a known secret, as a seed file has them.
+
+        ValueError: an id or a secret that no client could use. StoreConflict: the id is taken.
+        """
+        if _ACCESS_KEY_ID.fullmatch(access_key_id) is None:
+            raise ValueError(
+                "an access key id has 16 to 128 upper-case letters and digits, and "
+                f"{access_key_id[:32]!r} is none"
+            )
+        if _SECRET.fullmatch(secret_access_key) is None:
+            raise ValueError("a secret access key has 1 to 128 printable characters")
+        self._add(checked(account), access_key_id, secret_access_key)
+
+    def access_keys(self) -> list[AccessKeyRow]:
+        """Every access key with its sealed secret, the oldest first."""
+        with self._store.read() as tx:
+            return accounts.all_access_keys(tx)
+
+    def delete_access_key(self, access_key_id: str) -> bool:
+        """Delete an access key: no signature of it is good from now on. False: there was none."""
+        with self._lock:
+            with self._store.write() as tx:
+                removed = accounts.remove_access_key(tx, access_key_id)
+            for verifier in self._verifiers:
+                verifier.remove(access_key_id)
+        return removed
+
+    def reveal(self, row: AccessKeyRow) -> AccessKey:
+        """The access key with its secret in the clear: for the user who asks for it."""
+        secret = self._hsm.open_opaque(row.region, _purpose(row.access_key_id), row.secret)
+        return AccessKey(row.account, row.access_key_id, secret.decode("ascii"))
+
+    def attach(self, verifier: Verifier) -> None:
+        """Tell a verifier every access key, and from now on every change."""
+        with self._lock:
+            for row in self.access_keys():
+                _tell(verifier, row)
+            self._verifiers.append(verifier)
+
+    def detach(self, verifier: Verifier) -> None:
+        """Tell a verifier nothing any more."""
+        with self._lock:
+            if verifier in self._verifiers:
+                self._verifiers.remove(verifier)
+
+    def _add(
+        self, account: str, access_key_id: str, secret: str | None, *, new_account: bool = False
+    ) -> AccessKey:
+        self._ensure_domain(self._region)
+        if secret is None:
+            sealed = self._hsm.create_access_secret(self._region, access_key_id)
+        else:
+            sealed = self._hsm.seal_opaque(self._region, _purpose(access_key_id), secret.encode())
+        row = AccessKeyRow(access_key_id, account, self._region, sealed, self._clock.now())
+        with self._lock:
+            with self._store.write() as tx:
+                if new_account:
+                    accounts.add_account(tx, account, row.created)
+                accounts.add_access_key(tx, row)
+            for verifier in self._verifiers:
+                _tell(verifier, row)
+        return self.reveal(row)
+
+    def _new_id(self) -> str:
+        # AWS's prefix of long-term keys, and 80 random bits: clients and scanners know the form.
+        return "AKIA" + b32encode(self._hsm.generate_random(10)).decode("ascii")
+
+
+def checked(account: str) -> str:
+    """The account id; ValueError unless it has 12 digits."""
+    if not arn.is_account(account):
+        raise ValueError(f"an account id has 12 digits, and {account[:32]!r} is none")
+    return account
+
+
+def _tell(verifier: Verifier, row: AccessKeyRow) -> None:
+    verifier.put(row.access_key_id, row.account, arn.root_arn(row.account), row.region, row.secret)
+
+
+def _purpose(access_key_id: str) -> str:
+    return f"access-key/{access_key_id}"

@@ -1,0 +1,144 @@
+"""The endpoint from outside: who signs, what is answered, what stands on record of it."""
+
+from __future__ import annotations
+
+import re
+
+import botocore.exceptions
+import pytest
+
+from clavero import KMS, ManualClock
+from clavero.server.endpoint import Endpoint
+from clavero.server.listeners import Listener
+from clavero.testing import serving
+
+ACCOUNT = "111122223333"
+
+
+@pytest.fixture(scope="module")
+def served():
+    with KMS(clock=ManualClock()) as kms, serving(kms, account=ACCOUNT) as made:
+        yield made
+
+
+def test_a_call_is_answered_recorded_and_counted(served):
+    client = served.boto3_client()
+    key_id = client.create_key()["KeyMetadata"]["KeyId"]
+    blob = client.encrypt(KeyId=key_id, Plaintext=b"text")["CiphertextBlob"]
+    answer = client.decrypt(CiphertextBlob=blob)
+    assert answer["Plaintext"] == b"text"
+    metadata = answer["ResponseMetadata"]
+    assert metadata["HTTPHeaders"]["x-amzn-requestid"] == metadata["RequestId"]
+    assert metadata["HTTPHeaders"]["content-type"] == "application/x-amz-json-1.1"
+    assert metadata["HTTPHeaders"]["cache-control"].startswith("no-cache, no-store")
+    record = served.kms.audit_records()[-1]
+    assert record["requestID"] == metadata["RequestId"]
+    assert record["userIdentity"]["arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    assert record["sourceIPAddress"] == "127.0.0.1"
+    assert record["userAgent"].startswith("Boto3/")
+    assert record["tlsDetails"] == {
+        "tlsVersion": "TLSv1.3",
+        "cipherSuite": "TLS_AES_256_GCM_SHA384",
+        "clientProvidedHostHeader": served.url.removeprefix("https://"),
+        "keyExchange": "X25519",
+    }
+    assert "vpcEndpointId" not in record
+    metrics = served.endpoint.metrics()
+    assert re.search(r'requests_total\{operation="Decrypt",result="ok"\} [1-9]', metrics)
+    assert re.search(r'handshakes_total\{version="TLSv1.3",group="X25519"\} [1-9]', metrics)
+    client.close()
+
+
+def test_the_region_of_the_signature_selects_the_region(served):
+    client = served.boto3_client()
+    other = served.boto3_client(region_name="eu-central-1")
+    arn = other.create_key()["KeyMetadata"]["Arn"]
+    assert arn.startswith(f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/")
+    with pytest.raises(client.exceptions.NotFoundException):
+        client.describe_key(KeyId=arn.rsplit("/", 1)[1])
+    client.close()
+    other.close()
+
+
+def test_sts_says_who_asks(served):
+    client = served.boto3_client("sts")
+    answer = client.get_caller_identity()
+    assert {name: answer[name] for name in ("Account", "Arn", "UserId")} == {
+        "Account": ACCOUNT,
+        "Arn": f"arn:aws:iam::{ACCOUNT}:root",
+        "UserId": ACCOUNT,
+    }
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        client.get_session_token()
+    assert caught.value.response["Error"] == {
+        "Type": "Sender",
+        "Code": "InvalidAction",
+        "Message": "Could not find operation GetSessionToken for version 2011-06-15",
+    }
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("service", "changed", "code"),
+    [
+        ("kms", {"aws_access_key_id": "AKIAUNKNOWN000000"}, "UnrecognizedClientException"),
+        ("kms", {"aws_secret_access_key": "wrong"}, "InvalidSignatureException"),
+        ("kms", {"aws_session_token": "none of ours"}, "UnrecognizedClientException"),
+        ("sts", {"aws_access_key_id": "AKIAUNKNOWN000000"}, "InvalidClientTokenId"),
+        ("sts", {"aws_secret_access_key": "wrong"}, "SignatureDoesNotMatch"),
+    ],
+)
+def test_who_does_not_sign_right_is_refused(served, service, changed, code):
+    credentials = {
+        "aws_access_key_id": served.access_key.access_key_id,
+        "aws_secret_access_key": served.access_key.secret_access_key,
+    }
+    client = served.boto3_client(service, **{**credentials, **changed})
+    operation = client.list_keys if service == "kms" else client.get_caller_identity
+    before = len(served.kms.audit_records())
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        operation()
+    assert caught.value.response["Error"]["Code"] == code
+    assert len(caught.value.response["ResponseMetadata"]["RequestId"]) == 36
+    assert len(served.kms.audit_records()) == before, "nobody asked anything"
+    client.close()
+
+
+def test_a_deleted_access_key_is_refused_at_once(served):
+    access_key = served.kms.accounts.create_access_key(ACCOUNT)
+    client = served.boto3_client(
+        aws_access_key_id=access_key.access_key_id,
+        aws_secret_access_key=access_key.secret_access_key,
+    )
+    client.list_keys()
+    served.kms.accounts.delete_access_key(access_key.access_key_id)
+    with pytest.raises(client.exceptions.ClientError, match="security token included"):
+        client.list_keys()
+    client.close()
+
+
+def test_plain_http_is_for_loopback_only():
+    with KMS() as kms:
+        with pytest.raises(ValueError, match="plain HTTP is for loopback addresses only"):
+            Endpoint(kms, [Listener("0.0.0.0")], tls=None)  # noqa: S104 (refused)
+        with serving(kms, tls=None) as made:
+            assert made.url.startswith("http://localhost:")
+            client = made.boto3_client()
+            client.create_key()
+            assert "tlsDetails" not in kms.audit_records()[-1]
+            client.close()
+
+
+def test_a_taken_port_is_said():
+    with KMS() as kms, Endpoint(kms) as endpoint:
+        taken = Listener(port=endpoint.ports[0])
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{endpoint.ports[0]}"):
+            Endpoint(kms, [taken])
+
+
+def test_closing_twice_and_after_the_kms_does_nothing():
+    kms = KMS()
+    endpoint = Endpoint(kms)
+    kms.close()
+    assert endpoint.close()
+    assert endpoint.close()
