@@ -440,7 +440,7 @@ class Endpoint:
         answer: Callable[..., tuple[int, str, bytes]],
         operations: list[str],
         *,
-        max_connections: int,
+        limits: tuple[int, float, float, float],
         threads: int,
         workers: int,
     ) -> Endpoint:
@@ -451,7 +451,8 @@ class Endpoint:
         loopback addresses may have. `caller(access_key_id, account, arn, region)` is asked once for
         each access key and Region, `answer(protocol, caller, target, content_type, body,
         user_agent, source, host, trace, connection)` for each request, from threads of the
-        endpoint; `connection` is TLS version, cipher suite, group, VPC endpoint and VPC.
+        endpoint; `connection` is TLS version, cipher suite, group, VPC endpoint and VPC. `limits`
+        are connections at a time, and the seconds for a handshake, for a head and for a body.
         OSError: an address that cannot be had. ValueError: a setting that makes no sense.
         """
 

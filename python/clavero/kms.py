@@ -31,6 +31,7 @@ from clavero.store.engine import Store, open_store
 from clavero.store.folder import DATABASE, prepare_folder
 
 if TYPE_CHECKING:
+    from clavero.seeds.accounts import SeedAccount
     from clavero.seeds.document import SeedKey, Source
 
 DEFAULT_ACCOUNT: Final = "000000000000"
@@ -169,10 +170,13 @@ class KMS:
         self._context = context
         self._closed = False
 
-    def _apply(self, seed: list[SeedKey]) -> None:
+    def _apply(self, seed: tuple[list[SeedKey], list[SeedAccount]]) -> None:
+        from clavero.seeds import accounts
         from clavero.seeds.apply import apply
 
-        apply(self._context, self._sink, seed, self._clock.now())
+        keys, owners = seed
+        apply(self._context, self._sink, keys, self._clock.now())
+        accounts.apply(self._accounts, owners)
 
     def client(
         self,
@@ -342,10 +346,11 @@ class KMS:
         return f"<KMS {'in memory' if self.path is None else self.path}>"
 
 
-def _read_seed(seed: Source, account: str, region: str) -> list[SeedKey]:
+def _read_seed(seed: Source, account: str, region: str) -> tuple[list[SeedKey], list[SeedAccount]]:
+    from clavero.seeds import accounts
     from clavero.seeds.document import load
 
-    return load(seed, account, region)
+    return load(seed, account, region), accounts.load(seed)
 
 
 def _open_hsm(

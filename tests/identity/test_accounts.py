@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clavero import KMS, StoreError
+from clavero.identity.accounts import AccessKey
+from clavero.seeds.document import SeedError
 
 ACCOUNT = "111122223333"
 
@@ -99,3 +102,45 @@ def test_verifiers_are_told_what_there_is_and_what_changes(kms):
     kms.accounts.detach(verifier)
     kms.accounts.create_access_key(ACCOUNT)
     assert verifier.told == {second.access_key_id: root}
+
+
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+
+def seed(*access_keys: Any, account: object = ACCOUNT) -> dict[str, object]:
+    return {"accounts": [{"id": account, "access_keys": list(access_keys)}]}
+
+
+def test_a_seed_has_accounts_and_access_keys(tmp_path: Path):
+    given = seed({"id": "AKIDEXAMPLE00000", "secret": SECRET})
+    for _ in range(2):  # at every start
+        with KMS(tmp_path / "data", seed=given) as kms:
+            (row,) = kms.accounts.access_keys()
+            assert kms.accounts.reveal(row) == AccessKey(ACCOUNT, "AKIDEXAMPLE00000", SECRET)
+    for changed in (
+        seed({"id": "AKIDEXAMPLE00000", "secret": "other"}),
+        seed({"id": "AKIDEXAMPLE00000", "secret": SECRET}, account="444455556666"),
+    ):
+        with pytest.raises(SeedError, match="another secret or of another account"):
+            KMS(tmp_path / "data", seed=changed)
+    with KMS(tmp_path / "data") as kms:
+        assert kms.accounts.names() == [ACCOUNT]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (seed(account="1"), r"accounts\[0\].id: an account id has 12 digits"),
+        (seed(account=1), r"accounts\[0\].id: an account id has 12 digits"),
+        ({"accounts": {}}, "accounts: must be a list"),
+        (seed({"id": "AKIDEXAMPLE00000"}), "id and secret must be there"),
+        (seed({"id": "AKIDEXAMPLE00000", "secret": "a b"}), "1 to 128 printable"),
+        (seed({"id": "x", "secret": SECRET}), "16 to 128"),
+        (seed({"id": "AKIDEXAMPLE00000", "secret": SECRET, "name": ""}), "name"),
+        (seed(*[{"id": "AKIDEXAMPLE00000", "secret": SECRET}] * 2), "twice"),
+    ],
+)
+def test_seeds_that_are_wrong_say_where_and_show_no_secret(given, message):
+    with pytest.raises(SeedError, match=message) as caught:
+        KMS(seed=given)
+    assert SECRET not in str(caught.value)

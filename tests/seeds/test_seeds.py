@@ -417,7 +417,7 @@ def test_related_keys_are_not_made_by_seeds():
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        ({"accounts": []}, "seed: accounts: unknown member; known are keys"),
+        ({"clients": []}, "seed: clients: unknown member; known are accounts, keys"),
         ({"keyz": []}, "seed: keyz: unknown member; did you mean keys?"),
         ({"keys": {}}, "seed: keys: must be a list"),
         ({"keys": [1]}, "seed: keys[0]: must be an object with members, not a value of type int"),

@@ -96,13 +96,7 @@ class Accounts:
 
         ValueError: an id or a secret that no client could use. StoreConflict: the id is taken.
         """
-        if _ACCESS_KEY_ID.fullmatch(access_key_id) is None:
-            raise ValueError(
-                "an access key id has 16 to 128 upper-case letters and digits, and "
-                f"{access_key_id[:32]!r} is none"
-            )
-        if _SECRET.fullmatch(secret_access_key) is None:
-            raise ValueError("a secret access key has 1 to 128 printable characters")
+        check_access_key(access_key_id, secret_access_key)
         self._add(checked(account), access_key_id, secret_access_key)
 
     def access_keys(self) -> list[AccessKeyRow]:
@@ -165,6 +159,17 @@ def checked(account: str) -> str:
     if not arn.is_account(account):
         raise ValueError(f"an account id has 12 digits, and {account[:32]!r} is none")
     return account
+
+
+def check_access_key(access_key_id: str, secret_access_key: str) -> None:
+    """ValueError for an id or a secret that no client could use. Shows no secret."""
+    if _ACCESS_KEY_ID.fullmatch(access_key_id) is None:
+        raise ValueError(
+            "an access key id has 16 to 128 upper-case letters and digits, and "
+            f"{access_key_id[:32]!r} is none"
+        )
+    if _SECRET.fullmatch(secret_access_key) is None:
+        raise ValueError("a secret access key has 1 to 128 printable characters")
 
 
 def _tell(verifier: Verifier, row: AccessKeyRow) -> None:

@@ -322,9 +322,27 @@ def _user_name(facts: Facts) -> Value:
     return facts.caller.arn.rsplit("/", 1)[1] if facts.caller.who is Who.USER else None
 
 
+def _vpce(facts: Facts) -> Value:
+    """The VPC endpoint that the call's listener stands for."""
+    transport = facts.call.transport
+    return None if transport is None else transport.vpce
+
+
+def _vpc(facts: Facts) -> Value:
+    transport = facts.call.transport
+    return None if transport is None else transport.vpc
+
+
+def _secure(facts: Facts) -> Value:
+    """False over plain HTTP only; nothing leaves the process in a call that has no transport."""
+    transport = facts.call.transport
+    return "false" if transport is not None and transport.tls_version is None else "true"
+
+
 def _source_ip(facts: Facts) -> Value:
     # Through a VPC endpoint there is an aws:VpcSourceIp in its place.
-    return None if "aws:sourcevpce" in facts.caller.facts else facts.call.source_ip
+    there = facts.caller.facts
+    return None if "aws:sourcevpce" in there or _vpce(facts) else facts.call.source_ip
 
 
 def _via(facts: Facts) -> str | None:
@@ -371,7 +389,10 @@ _FACTS: Final[Mapping[str, _Find]] = {
     "aws:currenttime": _now,
     "aws:epochtime": lambda facts: _epoch(facts.call.time),
     "aws:requestedregion": lambda facts: facts.call.scope.region,
-    "aws:securetransport": lambda _facts: "true",
+    "aws:securetransport": _secure,
+    "aws:sourcevpce": _vpce,
+    "aws:sourcevpc": _vpc,
+    "aws:vpcsourceip": lambda facts: facts.call.source_ip if _vpce(facts) else None,
     "aws:sourceip": _source_ip,
     "aws:useragent": lambda facts: facts.call.user_agent or None,
     "aws:tagkeys": _tag_keys,

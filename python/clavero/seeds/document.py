@@ -74,12 +74,7 @@ def load(source: Source, account: str, region: str) -> list[SeedKey]:
     `account` and `region` are those of keys that name none. Raises SeedError, and OSError where the
     file cannot be read.
     """
-    if isinstance(source, Mapping):
-        name, document = "seed", source
-    else:
-        path = Path(source)
-        name, document = path.name, _read(path)
-    _check_members(name, document, {"keys"})
+    name, document = read(source)
     entries = document.get("keys", [])
     if not isinstance(entries, list):
         raise SeedError(f"{name}: keys: must be a list")
@@ -89,6 +84,17 @@ def load(source: Source, account: str, region: str) -> list[SeedKey]:
     ]
     _check_unique(keys)
     return keys
+
+
+def read(source: Source) -> tuple[str, Mapping[str, Any]]:
+    """The seed's name in messages, and the document, whose members are known to be a seed's."""
+    if isinstance(source, Mapping):
+        name, document = "seed", source
+    else:
+        path = Path(source)
+        name, document = path.name, _read(path)
+    check_members(name, document, {"accounts", "keys"})
+    return name, document
 
 
 def _read(path: Path) -> Any:
@@ -118,7 +124,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _check_members(where: str, value: Any, known: set[str]) -> None:
+def check_members(where: str, value: Any, known: set[str]) -> None:
     if not isinstance(value, Mapping):
         raise SeedError(f"{where}: must be an object with members, not {_kind(value)}")
     dot = ": " if ": " not in where else "."
@@ -152,7 +158,7 @@ MEMBERS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
 
 
 def _key(where: str, entry: Any, account: str, region: str) -> SeedKey:
-    _check_members(where, entry, set(MEMBERS))
+    check_members(where, entry, set(MEMBERS))
     for name, value in entry.items():
         kinds, wanted = MEMBERS[name]
         if not isinstance(value, kinds):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from clavero.iam.decision import Principal
+from clavero.iam.principals import Principal
 from clavero.ops.call import Transport
 from clavero.wire import sts
 from clavero.wire.exchange import Request, respond

@@ -25,7 +25,6 @@ CA_FILE: Final = "ca.pem"
 CA_KEY_FILE: Final = "ca.key.sealed"
 # What waits for the answer of a call when the endpoint ends: botocore gives up after a minute.
 DRAIN_SECONDS: Final = 30.0
-MAX_CONNECTIONS: Final = 16_384
 _LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -46,6 +45,16 @@ class Tls:
     client_subjects: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a client is taken, and for how long, in seconds."""
+
+    connections: int = 16_384  # at a time; more wait to be accepted
+    handshake: float = 10.0  # what comes before HTTP
+    head: float = 30.0  # idle, or a request's head
+    body: float = 20.0  # after its head
+
+
 class Endpoint:
     """A KMS behind HTTPS, until `close`. `tls=None` is plain HTTP, on loopback only.
 
@@ -60,7 +69,7 @@ class Endpoint:
         listeners: Sequence[Listener] = (Listener(),),
         *,
         tls: Tls | None = Tls(),
-        max_connections: int = MAX_CONNECTIONS,
+        limits: Limits = Limits(),
         threads: int | None = None,
         workers: int = 1,
         folder: Path | None = None,
@@ -100,7 +109,7 @@ class Endpoint:
                 answering.caller,
                 answering.answer,
                 list(OPERATIONS),
-                max_connections=max_connections,
+                limits=(limits.connections, limits.handshake, limits.head, limits.body),
                 threads=threads or min(4, os.cpu_count() or 1),
                 workers=workers,
             )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from clavero.clock import ShiftedClock
 from clavero.server import status
 from clavero.server.admin import AdminSocket
-from clavero.server.endpoint import DRAIN_SECONDS, MAX_CONNECTIONS, Endpoint, Tls
+from clavero.server.endpoint import DRAIN_SECONDS, Endpoint, Tls
 from clavero.server.health import HealthListener
 from clavero.server.listeners import Listener
 
@@ -41,7 +41,6 @@ class Settings:
     listeners: Sequence[Listener] = field(default_factory=lambda: (Listener(),))
     tls: Tls | None = field(default_factory=Tls)
     metrics: tuple[str, int] | None = None
-    max_connections: int = MAX_CONNECTIONS
     drain_seconds: float = DRAIN_SECONDS
 
 
@@ -76,7 +75,6 @@ def run(kms: KMS, settings: Settings, started: Callable[[Started], None]) -> boo
             kms,
             settings.listeners,
             tls=settings.tls,
-            max_connections=settings.max_connections,
             folder=settings.folder,
         )
         stack.callback(endpoint.close, 0.0)

@@ -11,7 +11,7 @@ from clavero.ops.call import Call
 from clavero.wire import json11
 
 if TYPE_CHECKING:
-    from clavero.iam.decision import Principal
+    from clavero.iam.principals import Principal
     from clavero.ops.call import Transport
     from clavero.ops.directory import Scope
     from clavero.service import Service

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -20,10 +21,6 @@ use crate::listen::Shared;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
 
-/// How long a client may be idle, or take for a request's head.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it may take for a body after the head.
-pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// An HTTP/2 connection without a sign of life is asked for one.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Bytes of a request's head.
@@ -41,9 +38,14 @@ where
 {
     let io = TokioIo::new(stream);
     let handler = Arc::clone(&shared);
+    let activity = Arc::new(Activity::default());
+    let counter = Arc::clone(&activity);
     let service = service_fn(move |request| {
-        let (shared, peer) = (Arc::clone(&handler), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(answer(&shared, &peer, request).await) }
+        let (shared, peer, running) = (Arc::clone(&handler), Arc::clone(&peer), Activity::begin(&counter));
+        async move {
+            let _running = running;
+            Ok::<_, Infallible>(answer(&shared, &peer, request).await)
+        }
     });
     let drained = async move {
         let _ = draining.wait_for(|draining| *draining).await; // an error: the endpoint is gone
@@ -61,16 +63,16 @@ where
             .serve_connection(io, service);
         tokio::pin!(connection);
         tokio::select! {
-            _ = connection.as_mut() => {}
-            () = &mut drained => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
+            _ = connection.as_mut() => return,
+            () = &mut drained => {}
+            () = activity.ended(shared.limits.head) => {}
         }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     } else {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(shared.limits.head)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .pipeline_flush(true)
@@ -86,11 +88,45 @@ where
     }
 }
 
+/// The requests of a connection: HTTP/2 may keep one open with pings alone, which is no reason to.
+#[derive(Default)]
+struct Activity {
+    running: AtomicUsize,
+    begun: AtomicUsize,
+}
+
+struct Running(Arc<Activity>);
+
+impl Activity {
+    fn begin(activity: &Arc<Activity>) -> Running {
+        activity.running.fetch_add(1, Ordering::Relaxed);
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(activity))
+    }
+
+    /// Waits until nothing ran and nothing began for `idle`.
+    async fn ended(&self, idle: Duration) {
+        loop {
+            let before = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(idle).await;
+            if self.running.load(Ordering::Relaxed) == 0 && self.begun.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn answer(shared: &Shared, peer: &Arc<Peer>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts.method, &parts.headers);
-    let outcome = match received(&parts.headers, body, shared.max_body).await {
+    let outcome = match received(shared, &parts.headers, body).await {
         Ok(body) => verified(&shared.keyring, peer, &parts, body, now()),
         Err(refusal) => Err(refusal),
     };
@@ -124,7 +160,8 @@ async fn answer(shared: &Shared, peer: &Arc<Peer>, request: Request<Incoming>) -
 }
 
 /// The whole body, bounded in bytes and time.
-async fn received(headers: &http::HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+async fn received(shared: &Shared, headers: &http::HeaderMap, body: Incoming) -> Result<Bytes, Refusal> {
+    let limit = shared.max_body;
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|len| len > limit as u64) {
         return Err(Refusal::too_large(limit));
@@ -132,7 +169,7 @@ async fn received(headers: &http::HeaderMap, body: Incoming, limit: usize) -> Re
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(shared.limits.body, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large(limit)),
         Ok(Err(_)) => Err(Refusal::timeout()), // the connection is gone: nobody reads this

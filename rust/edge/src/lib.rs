@@ -6,7 +6,7 @@
 //!   call     a request becomes a Call, or is refused
 //!   keyring  access keys, their secrets under the HSM's shield; verification
 //!   sigv4    the Authorization header, canonical requests, the window of time
-//!   peer     what a connection proves; proxies that are trusted
+//!   peer, proxy   what a connection proves; proxies that are trusted
 //!   answer, refusal   what goes back
 //! tls, subject, authority   certificates: what is offered, who is let in, the CA of a deployment
 //! metrics
@@ -25,6 +25,7 @@ pub mod keyring;
 mod listen;
 pub mod metrics;
 pub mod peer;
+pub mod proxy;
 pub mod refusal;
 pub mod sigv4;
 mod subject;
@@ -34,5 +35,5 @@ pub use answer::Answer;
 pub use call::Call;
 pub use error::{Error, Result};
 pub use keyring::{Identity, Keyring};
-pub use listen::{Backend, Endpoint, Settings};
+pub use listen::{Backend, Endpoint, Limits, Settings};
 pub use refusal::Refusal;

@@ -18,11 +18,33 @@ use crate::http;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::peer::{Listener, Peer};
+use crate::proxy::{self, Origin};
 use crate::refusal::Refusal;
 use crate::tls::TlsFacts;
 
-/// How long a client may take for its TLS handshake.
-pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// How long a client may take for what comes before HTTP: a PROXY header, the TLS handshake.
+    pub handshake: Duration,
+    /// How long it may be idle, or take for a request's head.
+    pub head: Duration,
+    /// How long it may take for a body after the head.
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 16_384,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(20),
+        }
+    }
+}
 
 /// Whoever answers verified calls.
 pub trait Backend: Send + Sync + 'static {
@@ -34,8 +56,8 @@ pub trait Backend: Send + Sync + 'static {
 pub struct Settings {
     /// Where.
     pub listeners: Vec<Listener>,
-    /// Connections at a time; more wait to be accepted.
-    pub max_connections: usize,
+    /// How much, and for how long.
+    pub limits: Limits,
     /// Threads for connections.
     pub threads: usize,
 }
@@ -45,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_body: usize,
+    pub(crate) limits: Limits,
     /// None: plain HTTP.
     tls: Option<RwLock<Arc<ServerConfig>>>,
     connections: AtomicUsize,
@@ -88,11 +111,12 @@ impl Endpoint {
             backend,
             metrics,
             max_body: MAX_BODY,
+            limits: settings.limits,
             tls: tls.map(RwLock::new),
             connections: AtomicUsize::new(0),
         });
         let (draining, watcher) = watch::channel(false);
-        let room = Arc::new(Semaphore::new(settings.max_connections));
+        let room = Arc::new(Semaphore::new(settings.limits.connections));
         let mut addresses = Vec::new();
         let mut bound = Vec::new();
         for listener in settings.listeners {
@@ -185,14 +209,25 @@ impl Drop for Counted {
 }
 
 async fn connection(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     listener: Arc<Listener>,
     shared: Arc<Shared>,
     mut draining: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
-    let address = address.ip();
+    let mut address = address.ip();
+    let give_up = tokio::time::Instant::now() + shared.limits.handshake;
+    if listener.proxy_protocol {
+        if !listener.trusts(address) {
+            return; // it could name any address
+        }
+        match tokio::time::timeout_at(give_up, proxy::read(&mut stream)).await {
+            Ok(Ok(Origin::Client(client))) => address = client,
+            Ok(Ok(Origin::Proxy)) => {}
+            _ => return,
+        }
+    }
     let config = match &shared.tls {
         None => {
             let peer = Arc::new(Peer { address, tls: None, listener, notes: OnceLock::new() });
@@ -201,7 +236,7 @@ async fn connection(
         }
         Some(tls) => Arc::clone(&tls.read().unwrap_or_else(PoisonError::into_inner)),
     };
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream));
+    let handshake = tokio::time::timeout_at(give_up, TlsAcceptor::from(config).accept(stream));
     let stream = tokio::select! {
         done = handshake => match done {
             Ok(Ok(stream)) => stream,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clavero_edge::metrics::Metrics;
 use clavero_edge::peer::{Listener, Network};
-use clavero_edge::{Error, Settings};
+use clavero_edge::{Error, Limits, Settings};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -83,7 +83,8 @@ impl Endpoint {
 #[pymethods]
 impl Endpoint {
     #[new]
-    #[pyo3(signature = (keyring, listeners, tls, caller, answer, operations, *, max_connections, threads, workers))]
+    #[allow(clippy::too_many_arguments)] // of Python's, most by keyword
+    #[pyo3(signature = (keyring, listeners, tls, caller, answer, operations, *, limits, threads, workers))]
     fn new(
         py: Python<'_>,
         keyring: &Keyring,
@@ -92,7 +93,7 @@ impl Endpoint {
         caller: Py<PyAny>,
         answer: Py<PyAny>,
         operations: Vec<String>,
-        max_connections: usize,
+        limits: (usize, f64, f64, f64),
         threads: usize,
         workers: usize,
     ) -> PyResult<Endpoint> {
@@ -100,7 +101,12 @@ impl Endpoint {
         let metrics = Arc::new(Metrics::new(operations));
         let (workers, backend) =
             Workers::start(caller, answer, workers).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        let settings = Settings { listeners, max_connections, threads };
+        let (connections, handshake, head, body) = limits;
+        let seconds = |value| {
+            Duration::try_from_secs_f64(value).map_err(|_| PyValueError::new_err(format!("{value} is no number of seconds")))
+        };
+        let limits = Limits { connections, handshake: seconds(handshake)?, head: seconds(head)?, body: seconds(body)? };
+        let settings = Settings { listeners, limits, threads };
         let tls = tls.map(|tls| Arc::clone(&tls.inner));
         let keyring = Arc::clone(&keyring.inner);
         let counters = Arc::clone(&metrics);

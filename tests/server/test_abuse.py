@@ -1,0 +1,416 @@
+"""Clients that misbehave: each is refused or cut off, and the others are served all the while."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from clavero import KMS
+from clavero.server.endpoint import Limits
+from clavero.server.listeners import Listener
+from clavero.testing import Served, serving
+
+JSON = "application/x-amz-json-1.1"
+PATIENCE = Limits(handshake=1.5, head=1.5, body=1.5)
+
+
+@pytest.fixture(scope="module")
+def served():
+    with KMS() as kms, serving(kms, limits=PATIENCE) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _others_are_served(served):
+    """A client that was there before goes on during each test, and after it."""
+    client = served.boto3_client()
+    failures: list[BaseException] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                client.generate_random(NumberOfBytes=8)
+            except BaseException as error:  # noqa: BLE001 (told below)
+                failures.append(error)
+                return
+            ended.wait(0.05)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    client.generate_random(NumberOfBytes=8)
+    client.close()
+    assert not failures
+
+
+@contextmanager
+def connected(served: Served, alpn: str = "http/1.1") -> Iterator[ssl.SSLSocket]:
+    context = ssl.create_default_context(cafile=str(served.ca_path))
+    context.set_alpn_protocols([alpn])
+    with (
+        socket.create_connection(("127.0.0.1", served.endpoint.ports[0]), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as stream,
+    ):
+        yield stream
+
+
+def signed(
+    served: Served, body: bytes, target: str = "TrentService.ListKeys", **more: str
+) -> bytes:
+    """A whole request, signed by botocore."""
+    request = AWSRequest(
+        "POST",
+        f"{served.url}/",
+        headers={"X-Amz-Target": target, "Content-Type": JSON, **more},
+        data=body,
+    )
+    key = served.access_key
+    credentials = Credentials(key.access_key_id, key.secret_access_key)
+    SigV4Auth(credentials, "kms", served.region).add_auth(request)
+    host = served.url.removeprefix("https://")
+    lines = ["POST / HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def answer(stream: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One answer: status, headers, body. Raises ConnectionError where none comes."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = stream.recv(65536)
+        if not piece:
+            raise ConnectionResetError(received)
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {
+        name.lower(): value.strip() for name, _, value in (li.partition(":") for li in lines)
+    }
+    while len(body) < int(headers.get("content-length", "0")):
+        body += stream.recv(65536)
+    return int(first.split()[1]), headers, body
+
+
+def is_cut_off(stream: socket.socket, within: float = 15.0) -> bool:
+    """Whether the server ends the connection without an answer."""
+    stream.settimeout(within)
+    try:
+        return stream.recv(4096) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_signed_request_by_hand_is_answered(served):
+    with connected(served) as stream:
+        stream.sendall(signed(served, b"{}"))
+        status, headers, body = answer(stream)
+        assert (status, json.loads(body)) == (200, {"Keys": [], "Truncated": False})
+        assert headers["content-type"] == JSON
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "is not JSON"),
+        (b'{"Limit": 1, "Limit": 2}', "a member stands twice"),
+        (b"[" * 100_000, "deeper than 32|is not JSON"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "deeper than 32"),
+        (b'{"Marker": "\xff"}', "is not UTF-8"),
+        (b'{"Limit": NaN}', "is not JSON"),
+        (b'{"Limit": ' + b"9" * 100_000 + b"}", "is not JSON"),
+    ],
+)
+def test_bodies_that_mean_nothing_are_refused_in_aws_words(served, body, message):
+    with connected(served) as stream:
+        stream.sendall(signed(served, body))
+        status, _, told = answer(stream)
+        assert status == 400
+        found = json.loads(told)
+        assert found["__type"] == "SerializationException"
+        assert any(part in found["Message"] for part in message.split("|")), found
+        stream.sendall(signed(served, b"{}"))
+        assert answer(stream)[0] == 200, "the connection goes on"
+
+
+@pytest.mark.parametrize(
+    "target", ["TrentService.Nothing", "OtherService.ListKeys", "ListKeys", ""]
+)
+def test_unknown_operations(served, target):
+    with connected(served) as stream:
+        stream.sendall(signed(served, b"{}", target))
+        status, headers, body = answer(stream)
+        assert (status, json.loads(body)) == (400, {"__type": "UnknownOperationException"})
+        assert len(headers["x-amzn-requestid"]) == 36
+
+
+def test_another_content_type_is_no_operation_of_kms(served):
+    with connected(served) as stream:
+        stream.sendall(signed(served, b"{}", **{"Content-Type": "application/json"}))
+        status, _, body = answer(stream)
+        assert (status, json.loads(body)["__type"]) == (400, "UnknownOperationException")
+
+
+def test_bodies_over_a_mebibyte_are_not_read(served):
+    with connected(served) as stream:
+        stream.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n")
+        status, headers, body = answer(stream)
+        assert (status, headers["connection"]) == (413, "close")
+        assert json.loads(body)["__type"] == "SerializationException"
+        assert is_cut_off(stream)
+    with connected(served) as stream:
+        stream.sendall(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+             b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        )  # fmt: skip
+        for _ in range(17):  # the last ones meet an end that was decided
+            try:
+                stream.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+            except OSError:
+                break
+        try:
+            assert answer(stream)[0] == 413
+        except OSError:
+            pass  # what was in flight met a closed connection: no answer is to be had
+
+
+def test_a_body_of_a_mebibyte_is(served):
+    with connected(served) as stream:
+        stream.sendall(signed(served, b"{" + b" " * ((1 << 20) - 2) + b"}"))
+        assert answer(stream)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-Header: y\r\n" * 200 + b"\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_heads_have_a_bound(served, head):
+    with connected(served) as stream:
+        try:
+            stream.sendall(head)
+            status = answer(stream)[0]
+        except OSError:
+            return  # cut off, which is as good
+        assert status in {414, 431}
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"\x00" * 100,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(served, rubbish):
+    with connected(served) as stream:
+        stream.sendall(rubbish)
+        try:
+            assert answer(stream)[0] in {400, 403, 408, 505}
+        except OSError:
+            pass
+
+
+def test_two_lengths_of_one_body_never_reach_a_call(served):
+    """Request smuggling: a proxy in front could read another end than we do."""
+    request = signed(served, b"{}")
+    smuggled = request.replace(
+        b"Content-Length: 2", b"Content-Length: 2\r\nTransfer-Encoding: chunked"
+    )
+    before = len(served.kms.audit_records())
+    with connected(served) as stream:
+        stream.sendall(smuggled)
+        try:
+            assert answer(stream)[0] == 400
+        except OSError:
+            pass
+    names = [record["eventName"] for record in served.kms.audit_records()[before:]]
+    assert "ListKeys" not in names
+
+
+def test_pipelined_requests_are_answered_in_order(served):
+    with connected(served) as stream:
+        asked = [b"{}", b'{"Limit": 0}', b"{}", b"{", b"{}"]
+        stream.sendall(b"".join(signed(served, body) for body in asked))
+        received = b""
+        while received.count(b"HTTP/1.1 ") < len(asked) or not received.endswith(b"}"):
+            received += stream.recv(65536)
+        statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
+        assert statuses == [200, 400, 200, 400, 200]
+
+
+def test_a_slow_head_and_a_slow_body_are_cut_off(served):
+    with connected(served) as head, connected(served) as body:
+        head.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n")
+        body.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nab")
+        begun = time.monotonic()
+        slow = threading.Thread(target=trickle, args=(head,))
+        slow.start()
+        assert answer(body)[0] == 408
+        assert is_cut_off(body)
+        slow.join()
+        assert time.monotonic() - begun < 15
+
+
+def trickle(stream: ssl.SSLSocket) -> None:
+    """Send a byte of a header at a time, until the server has enough."""
+    with pytest.raises(OSError):
+        for _ in range(200):
+            stream.sendall(b"x")
+            time.sleep(0.1)
+
+
+def test_idle_and_half_open_connections_end(served):
+    with connected(served) as idle:
+        port = served.endpoint.ports[0]
+        with socket.create_connection(("127.0.0.1", port)) as half:
+            assert is_cut_off(half), "it never began its handshake"
+        assert is_cut_off(idle)
+
+
+def test_garbage_and_truncated_tls(served):
+    port = served.endpoint.ports[0]
+    for rubbish in (
+        os.urandom(2000),
+        b"\x16\x03\x01\xff\xff" + b"\x01" * 100,
+        b"GET / HTTP/1.1\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+            plain.sendall(rubbish)
+            plain.shutdown(socket.SHUT_WR)
+            try:
+                while plain.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+    context = ssl.create_default_context(cafile=str(served.ca_path))
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+        stream = context.wrap_socket(plain, server_hostname="localhost")
+        stream.sendall(signed(served, b"{}")[:100])
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()  # a reset in the middle of a request
+
+
+def test_rapid_resets_of_http2(served):
+    """CVE-2023-44487: streams that are opened and reset at once, by the thousand."""
+    block = b"\x83\x84\x87\x01\x09localhost"  # POST / https localhost, by HPACK's static table
+    with connected(served, "h2") as stream:
+        stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        try:
+            for number in range(1, 8001, 2):
+                stream.sendall(
+                    frame(1, 4, number, block) + frame(3, 0, number, struct.pack("!I", 8))
+                )
+        except OSError:
+            return
+        stream.settimeout(15)
+        received = b""
+        try:
+            while (piece := stream.recv(65536)) != b"":
+                received += piece
+                if goes_away(received):
+                    return
+        except OSError:
+            return
+        pytest.fail("the connection was kept")
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    head = struct.pack("!I", len(payload))[1:] + bytes([kind, flags]) + struct.pack("!I", stream)
+    return head + payload
+
+
+def goes_away(received: bytes) -> bool:
+    """Whether a GOAWAY frame is among the frames."""
+    while len(received) >= 9:
+        length = int.from_bytes(received[:3])
+        if received[3] == 7:
+            return True
+        received = received[9 + length :]
+    return False
+
+
+def test_more_connections_than_there_is_room_wait_their_turn():
+    limits = Limits(connections=3, head=1.5)
+    with KMS() as kms, serving(kms, limits=limits) as made, ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connected(made))
+        client = made.boto3_client()
+        assert client.list_keys()["Keys"] == [], "the idle ones ended, and made room"
+        client.close()
+
+
+# --- who is where --------------------------------------------------------------------------------
+
+
+def test_a_client_cannot_say_where_it_is(served):
+    with connected(served) as stream:
+        stream.sendall(signed(served, b"{}", **{"X-Forwarded-For": "198.51.100.7"}))
+        assert answer(stream)[0] == 200
+    asked = [r for r in served.kms.audit_records() if r["eventName"] == "ListKeys"]
+    assert asked[-1]["sourceIPAddress"] == "127.0.0.1"
+
+
+def test_trusted_proxies_and_vpc_endpoints():
+    listeners = (
+        Listener(proxies=("127.0.0.0/8",)),
+        Listener(vpce="vpce-0123456789abcdef0", vpc="vpc-0123456789abcdef0"),
+        Listener(proxies=("127.0.0.0/8",), proxy_protocol=True),
+        Listener(proxies=("192.0.2.0/24",), proxy_protocol=True),
+    )
+    header = (
+        b"\r\n\r\n\0\r\nQUIT\n"
+        + bytes([0x21, 0x11, 0, 12])
+        + bytes([203, 0, 113, 9, 127, 0, 0, 1, 1, 2, 3, 4])
+    )
+    with KMS() as kms, serving(kms, listeners=listeners) as made:
+        context = ssl.create_default_context(cafile=str(made.ca_path))
+
+        def ask(
+            index: int, before: bytes = b"", headers: dict[str, str] | None = None
+        ) -> dict[str, object]:
+            port = made.endpoint.ports[index]
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+                plain.sendall(before)
+                with context.wrap_socket(plain, server_hostname="localhost") as stream:
+                    stream.sendall(signed(made, b"{}", **(headers or {})))
+                    assert answer(stream)[0] == 200
+            return kms.audit_records()[-1]
+
+        forwarded = {"X-Forwarded-For": "203.0.113.1, 198.51.100.7"}
+        assert ask(0, headers=forwarded)["sourceIPAddress"] == "198.51.100.7"
+        assert ask(0)["sourceIPAddress"] == "127.0.0.1"
+        assert "vpcEndpointId" not in ask(0)
+        record = ask(1, headers=forwarded)
+        assert record["sourceIPAddress"] == "127.0.0.1"
+        assert record["vpcEndpointId"] == "vpce-0123456789abcdef0"
+        assert ask(2, header)["sourceIPAddress"] == "203.0.113.9"
+        with pytest.raises(OSError):
+            ask(3, header)
+        with pytest.raises(OSError):
+            ask(2, b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n")
