@@ -409,6 +409,36 @@ def test_trusted_proxies_and_vpc_endpoints():
         record = ask(1, headers=forwarded)
         assert record["sourceIPAddress"] == "127.0.0.1"
         assert record["vpcEndpointId"] == "vpce-0123456789abcdef0"
+        # What the transport proved is what policies ask for
+        key_id = kms.client().create_key()["KeyMetadata"]["KeyId"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": "arn:aws:iam::000000000000:root"},
+                    "Action": "kms:*",
+                    "Resource": "*",
+                },
+                {
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "kms:DescribeKey",
+                    "Resource": "*",
+                    "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-0123456789abcdef0"}},
+                },
+            ],
+        }
+        kms.client().put_key_policy(KeyId=key_id, Policy=json.dumps(policy))
+        body = json.dumps({"KeyId": key_id}).encode()
+        for index, expected in ((0, 400), (1, 200)):
+            with (
+                socket.create_connection(("127.0.0.1", made.endpoint.ports[index])) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as stream,
+            ):
+                stream.sendall(signed(made, body, "TrentService.DescribeKey"))
+                status, _, told = answer(stream)
+                assert status == expected, told
         assert ask(2, header)["sourceIPAddress"] == "203.0.113.9"
         with pytest.raises(OSError):
             ask(3, header)
