@@ -397,7 +397,11 @@ def test_trusted_proxies_and_vpc_endpoints():
             port = made.endpoint.ports[index]
             with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
                 plain.sendall(before)
-                with context.wrap_socket(plain, server_hostname="localhost") as stream:
+                stream = context.wrap_socket(
+                    plain, server_hostname="localhost", do_handshake_on_connect=False
+                )
+                with stream:
+                    stream.do_handshake()
                     stream.sendall(signed(made, b"{}", **(headers or {})))
                     assert answer(stream)[0] == 200
             return kms.audit_records()[-1]

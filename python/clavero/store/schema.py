@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # Migrations in the order in which they apply. The last one is what `metadata` below describes.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 HEAD: str = REVISIONS[-1]
 
 # Written into the header of the database file, so that another program's SQLite file is refused.
