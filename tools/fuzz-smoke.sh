@@ -13,7 +13,7 @@ fi
 target="${CARGO_TARGET_DIR:-target}"
 RUSTC_WORKSPACE_WRAPPER="$PWD/tools/sancov-rustc.sh" cargo build --release -p clavero-fuzz --bins
 failed=0
-for name in blob key-token encryption-context attestation sigv4 http-call; do
+for name in blob key-token encryption-context attestation sigv4 http-call public-key private-key import; do
     mkdir -p "fuzz/corpus/$name" "fuzz/artifacts/$name"
     echo "fuzz-smoke: $name for $seconds s"
     if "$target/release/fuzz-$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \

@@ -1,6 +1,8 @@
 //! An HSM for the targets, and edits that a fuzzer can steer.
 #![allow(dead_code)] // each target uses a part
 
+use clavero_hsm::crypto::pkey::{KeyType, PrivateKey};
+use clavero_hsm::memory::{self, Depth, with_keys};
 use clavero_hsm::{EphemeralRoot, Hsm, KeyBinding, MemoryPolicy};
 
 pub(crate) const REGION: &str = "us-east-1";
@@ -20,6 +22,18 @@ pub(crate) fn hsm() -> (Hsm, Vec<u8>) {
     let record = hsm.create_domain(REGION, 1).unwrap();
     hsm.install_domain(REGION).unwrap();
     (hsm, record)
+}
+
+/// A new key pair: PKCS #8 and SubjectPublicKeyInfo.
+pub(crate) fn pair(key_type: KeyType) -> (Vec<u8>, Vec<u8>) {
+    let memory = memory::open(MemoryPolicy { allow_insecure: true }).unwrap();
+    with_keys(memory, Depth::Deep, |scope| {
+        let key = PrivateKey::generate(scope, key_type, &|| false)?;
+        let mut der = [0; 6144];
+        let len = key.to_pkcs8(scope, &mut der)?;
+        Ok((der[..len].to_vec(), key.public_spki(scope)?))
+    })
+    .unwrap()
 }
 
 /// Edits genuine bytes as `script` says: overwrite, insert, delete, cut, repeat. Keys are random in every process, so no corpus can hold

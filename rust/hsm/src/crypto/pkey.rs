@@ -272,13 +272,15 @@ unsafe impl Send for PublicKey {}
 unsafe impl Sync for PublicKey {}
 
 impl PublicKey {
-    /// Reads SubjectPublicKeyInfo of exactly this type. Points must be on the curve.
+    /// Reads SubjectPublicKeyInfo of exactly this type. Points must be on the curve, and may be compressed; every other kind of key has
+    /// one encoding, and only that is taken (libcrypto passes over the parameters of RSA's algorithm identifier).
     pub fn from_spki(key_type: KeyType, der: &[u8]) -> Result<PublicKey> {
         let refused =
             || Error::Limit(format!("the public key is not the DER of a SubjectPublicKeyInfo of type {}", key_type.name()));
         with_libcrypto(|| {
             let key = PublicKey { pkey: whole(der, ffi::EVP_parse_public_key).ok_or_else(refused)?, key_type };
-            if key_type.is_type_of(key.pkey) { Ok(key) } else { Err(refused()) }
+            let as_written = || matches!(key_type, KeyType::Ec(_)) || public_spki(key.pkey).is_ok_and(|written| written == der);
+            if key_type.is_type_of(key.pkey) && as_written() { Ok(key) } else { Err(refused()) }
         })
     }
 
