@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from clavero.model.errors import KMSError
+
 FIRST, SECOND = bytes([1]) * 32, bytes([2]) * 32
 HOUR = 3600
 DAY = 24 * HOUR
@@ -288,6 +290,24 @@ def test_deleted_material_leaves_the_memory_of_the_hsm(deployment, client, impor
     assert deployment.kms.status()["loaded_keys"] == 1
     client.delete_imported_key_material(KeyId=key, KeyMaterialId=second)
     assert deployment.kms.status()["loaded_keys"] == 0
+
+
+def test_a_call_that_holds_deleted_material_does_not_load_it_again(deployment, importing):
+    """Not even once the same material was imported anew: nobody would put its key out of memory."""
+    kms = deployment.kms
+    client = kms.client()
+    importer = importing(client)
+    key = importer.key()
+    importer.give(key, FIRST)
+    request = importer.request(key, FIRST)
+    blob = client.encrypt(KeyId=key, Plaintext=b"data")["CiphertextBlob"]
+    held = kms._directory.resolve(kms._directory.scope("us-east-1", "000000000000"), key).current
+    client.delete_imported_key_material(KeyId=key)
+    client.import_key_material(**request)
+    with pytest.raises(KMSError, match=r"is pending import\."):
+        kms._service._context.keystore.decrypt(held, blob, {})
+    assert kms.status()["loaded_keys"] == 0
+    assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"data"
 
 
 def test_material_that_is_deleted_under_running_calls(deployment, importing):

@@ -95,12 +95,16 @@ class Binding(NamedTuple):
 
 
 class Material:
-    """One backing key: its id, and its handle while the HSM has it in memory."""
+    """One backing key: its id, and its handle while the HSM has it in memory.
 
-    __slots__ = ("handle", "hbkid")
+    `gone` tells calls that still hold it that it was unloaded for good: they must not load it again.
+    """
+
+    __slots__ = ("gone", "handle", "hbkid")
 
     hbkid: bytes
     handle: int | None
+    gone: bool
 
     @property
     def binding(self) -> Binding:
@@ -130,6 +134,7 @@ class FreshMaterial(Material):
         self.hbkid = hbkid
         self.token = token
         self.handle = handle
+        self.gone = False
         self.public_key = public_key
 
     @property
@@ -229,9 +234,10 @@ class NativeKeyStore:
             refuse(error, binding)
 
     def unload(self, material: Material) -> None:
-        """Wipe the key from the HSM's memory, for good when it is to be deleted."""
+        """Wipe the key from the HSM's memory. Calls that hold this `material` do not load it again."""
         with self._loading:
             handle, material.handle = material.handle, None
+            material.gone = True
             if handle is not None:
                 try:
                     self._hsm.unload_key(handle)
@@ -256,7 +262,7 @@ class NativeKeyStore:
         binding = material.binding
         refused: tuple[bytes, HsmError] | None = None
         while True:
-            token = self._load_token(binding.region, material.hbkid)
+            token = None if material.gone else self._load_token(binding.region, material.hbkid)
             if token is None:
                 arn = f"arn:aws:kms:{binding.region}:{binding.account}:key/{binding.key_id}"
                 if binding.origin == "EXTERNAL":  # its material was deleted a moment ago

@@ -52,6 +52,7 @@ class Version(Material):
         self.public_key = row.public_key
         self.proven = False  # whether the public key is known to be the private key's
         self.handle = handle
+        self.gone = False
 
     @property
     def binding(self) -> Binding:
@@ -74,6 +75,7 @@ class NoMaterial(Version):
         self.public_key = None
         self.proven = False
         self.handle = None
+        self.gone = True
 
     @property
     def binding(self) -> Binding:
