@@ -172,7 +172,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(region=regions, days=st.sampled_from([None, 90, 100]))
     def automatic(self, region, days):
-        code = self.of_primary(region, "UnsupportedOperationException")
+        code = self.usable(region)
+        if region != self.primary and region in self.members:
+            code = "UnsupportedOperationException"  # what a key is comes before its state
         if days is None:
             if self.call(region, "disable_key_rotation", code) is not None:
                 self.period = self.next = None

@@ -190,6 +190,10 @@ def test_a_key_moved_to_another_account(prepared, edit):
                 f"UPDATE {table} SET account = ? WHERE key_id = ?",
                 (OTHER_ACCOUNT, prepared.ids["a"]),
             )
+        database.execute(  # what the edited policy allows does not matter either
+            "UPDATE keys SET policy = replace(policy, ?, ?) WHERE key_id = ?",
+            ("000000000000", OTHER_ACCOUNT, prepared.ids["a"]),
+        )
     with KMS(prepared.folder) as kms:
         thief = kms.client(account=OTHER_ACCOUNT)
         with pytest.raises(thief.exceptions.KMSInternalException, match="Restore the store"):
