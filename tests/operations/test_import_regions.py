@@ -49,6 +49,8 @@ def test_a_primary_key_waits_for_its_material_before_it_is_replicated(related, i
 
 def test_a_replica_waits_for_the_same_material(imported, refused):
     assert imported.replica["KeyState"] == "Creating"
+    assert imported.replica["ExpirationModel"] == "KEY_MATERIAL_DOES_NOT_EXPIRE"
+    assert "CurrentKeyMaterialId" not in imported.replica
     assert imported.states() == ["Enabled", "PendingImport"]
     home, away = (imported.keys.describe(name) for name in (HOME, AWAY))
     assert home["CurrentKeyMaterialId"] == away["CurrentKeyMaterialId"]

@@ -21,6 +21,7 @@ from clavero.ops.call import Call, Further, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Key
 from clavero.ops.keys import check_quota, describe
+from clavero.ops.materials import DOES_NOT_EXPIRE, EXTERNAL
 from clavero.ops.registry import Handler, Need, by_key_id, to_tag
 from clavero.store import domains, keys, regions, versions
 from clavero.store import tags as stored_tags
@@ -66,6 +67,8 @@ def replicate_key(context: OpsContext, call: Call) -> Response:
     metadata = describe(context, key)
     metadata |= {"KeyState": "Creating", "Enabled": False}
     metadata.pop("CurrentKeyMaterialId", None)
+    if row.origin == EXTERNAL:  # AWS says so of a replica that has no material yet
+        metadata["ExpirationModel"] = DOES_NOT_EXPIRE
     answer: Response = {"ReplicaKeyMetadata": metadata, "ReplicaPolicy": policy}
     if given_tags:
         answer["ReplicaTags"] = [dict(pair) for pair in params["Tags"]]
