@@ -105,17 +105,13 @@ class Service:
             self._audit(call, error)
             raise
         except StoreError as error:
-            refused = errors.internal(str(error))
+            refused = self._ended() or errors.internal(str(error))
             self._audit(call, refused)
             raise refused from error
         except NotAsked:
             raise
         except Exception as error:
-            _log.exception("%s failed (request %s)", operation.name, call.request_id)
-            refused = errors.internal(
-                f"{operation.name} failed unexpectedly (request {call.request_id}); the log of "
-                "the service tells more."
-            )
+            refused = self._ended() or self._failed(call)
             self._audit(call, refused)
             raise refused from error
         record = self._audit(call, None)
@@ -301,6 +297,20 @@ class Service:
             record.source_ip = call.source_ip
             record.user_agent = call.user_agent
         self._put_on_record(record)
+
+    def _ended(self) -> KMSError | None:
+        """What a call gets that failed because the KMS was closed or sealed while it ran."""
+        if self._unavailable is None:
+            return None
+        return KMSError("ServiceUnavailableException", self._unavailable)
+
+    def _failed(self, call: Call) -> KMSError:
+        """What a call gets that failed as no call should: log why, for whoever looks into it."""
+        _log.exception("%s failed (request %s)", call.operation.name, call.request_id)
+        return errors.internal(
+            f"{call.operation.name} failed unexpectedly (request {call.request_id}); the log of "
+            "the service tells more."
+        )
 
     def _put_on_record(self, record: AuditRecord) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -176,6 +177,61 @@ def test_eight_threads_mix_all_operations_and_then_the_hsm_is_sealed(clock_and_k
     assert refusals == ["ServiceUnavailableException"] * 7
     with pytest.raises(ClientError, match="sealed"):
         client.list_keys()
+
+
+@pytest.mark.parametrize("how", ["seal", "close"])
+def test_the_end_of_a_kms_ends_a_rotation_of_domain_keys_quietly(
+    clock_and_kms, monkeypatch, caplog, how
+):
+    """Its tokens are left to the next KMS: no reason to alarm whoever reads the log."""
+    clock, kms = clock_and_kms
+    client = kms.client()
+    client.create_key()
+    maintenance = kms._maintenance
+    rewrap = maintenance._keystore.rewrap
+    ended = []
+
+    def ends_first(*given):
+        getattr(kms, how)()
+        ended.append(how)
+        return rewrap(*given)
+
+    monkeypatch.setattr(maintenance._keystore, "rewrap", ends_first)
+    clock.advance(DAY)
+    with contextlib.suppress(ClientError):  # beside the end, it is answered or refused
+        client.list_keys()
+    maintenance._rotating.join(10)
+    assert not maintenance._rotating.is_alive()
+    assert ended == [how]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("seal", "ServiceUnavailableException"),
+        ("close", "KMSInternalException"),  # there is no audit log any more to put it in
+    ],
+)
+def test_a_call_during_which_the_kms_ends_is_refused_quietly(
+    clock_and_kms, monkeypatch, caplog, how, code
+):
+    _, kms = clock_and_kms
+    client = kms.client()
+    client.create_key()
+    service = kms._service
+    run_due = service._run_due
+
+    def ends_first(now):
+        getattr(kms, how)()
+        return run_due(now)
+
+    monkeypatch.setattr(service, "_run_due", ends_first)
+    service.schedule_changed()
+    with pytest.raises(ClientError) as caught:
+        client.list_keys()
+    assert caught.value.response["Error"]["Code"] == code
+    assert caplog.records == []
 
 
 def test_closing_waits_for_nobody_for_ever(folder):

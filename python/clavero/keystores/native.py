@@ -208,9 +208,11 @@ class NativeKeyStore:
         return True
 
     def rewrap(self, binding: Binding, hbkid: bytes, token: bytes) -> bytes:
-        """Seal a stored token anew under the active domain key."""
+        """Seal a stored token anew under the active domain key. SealedError is its caller's."""
         try:
             return self._hsm.rewrap_key(token, hbkid, binding)
+        except SealedError:
+            raise  # of no token in particular: the KMS is being closed
         except HsmError as error:
             refuse(error, binding)
 
