@@ -97,7 +97,7 @@ class Binding(NamedTuple):
 class Material:
     """One backing key: its id, and its handle while the HSM has it in memory.
 
-    `gone` tells calls that still hold it that it was unloaded for good: they must not load it again.
+    `gone` tells calls that still hold it that it was unloaded for good: it is not loaded again.
     """
 
     __slots__ = ("gone", "handle", "hbkid")
@@ -236,7 +236,7 @@ class NativeKeyStore:
             refuse(error, binding)
 
     def unload(self, material: Material) -> None:
-        """Wipe the key from the HSM's memory. Calls that hold this `material` do not load it again."""
+        """Wipe the key from the HSM's memory, for good: who holds `material` cannot load it again."""
         with self._loading:
             handle, material.handle = material.handle, None
             material.gone = True
