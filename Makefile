@@ -13,9 +13,10 @@ CARGO ?= cargo
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Switches: make demo INPUT=folder; make test PYTEST_ARGS="-k alias" FUZZ_SECONDS=60; make lint DENY_ADVISORIES=1
+# Switches: make demo INPUT=folder; make test PYTEST_ARGS="-k alias" PYTEST_WORKERS=0 FUZZ_SECONDS=60; make lint DENY_ADVISORIES=1
 INPUT ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= auto
 FUZZ_SECONDS ?= 5
 DENY_ADVISORIES ?=
 UPGRADE ?=
@@ -59,7 +60,7 @@ test-fuzz:
 	fi
 
 test-python: $(DEV_PACKAGES) $(EXTENSION)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(DEV_PACKAGES) $(EXTENSION) ## The tests that take minutes: random calls by the ten thousand
 	$(BIN)/python -m pytest -m slow -rP $(PYTEST_ARGS)

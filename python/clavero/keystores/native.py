@@ -236,7 +236,7 @@ class NativeKeyStore:
             refuse(error, binding)
 
     def unload(self, material: Material) -> None:
-        """Wipe the key from the HSM's memory, for good: who holds `material` cannot load it again."""
+        """Wipe the key from the HSM's memory, for good: no call loads it again."""
         with self._loading:
             handle, material.handle = material.handle, None
             material.gone = True
