@@ -164,9 +164,11 @@ impl Hsm {
         Ok(self.batches.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs `operation` with scratch memory that is wiped after it, also when it fails.
+    /// Runs `operation` with scratch memory that is wiped after it, also when it fails. [`Error::Forked`] in a forked child, whatever the
+    /// operation would have looked at first: the scratch is not there.
     #[inline]
     pub(crate) fn with_scratch<T>(&self, operation: impl FnOnce(&mut Scratch) -> Result<T>) -> Result<T> {
+        self.guard()?;
         let Some(_passage) = memory::OPERATIONS.try_enter() else { return Err(Error::Sealed) };
         let kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut lease = ScratchLease {
