@@ -39,7 +39,7 @@ TOOLS ?= target/tools
 CARGO_DENY = $(firstword $(foreach deny,$(TOOLS)/bin/cargo-deny $(shell command -v cargo-deny),\
 	$(if $(filter $(CARGO_DENY_VERSION),$(shell $(deny) --version 2>/dev/null)),$(deny))))
 
-.PHONY: help demo test test-rust test-fuzz test-python test-slow bench lint lint-rust lint-python lint-deny format tools wheel requirements
+.PHONY: help demo test test-rust test-fuzz test-python test-slow e2e bench lint lint-rust lint-python lint-deny format tools wheel requirements
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,10 +60,13 @@ test-fuzz:
 	fi
 
 test-python: $(DEV_PACKAGES) $(EXTENSION)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 -m "not slow and not e2e" $(PYTEST_ARGS)
 
 test-slow: $(DEV_PACKAGES) $(EXTENSION) ## The tests that take minutes: random calls by the ten thousand
 	$(BIN)/python -m pytest -m slow -rP $(PYTEST_ARGS)
+
+e2e: $(DEV_PACKAGES) $(EXTENSION) ## Clients that others wrote, each with its own packages, against `clavero serve`
+	$(BIN)/python -m pytest -m e2e -rP tests/e2e $(PYTEST_ARGS)
 
 bench: $(DEV_PACKAGES) $(EXTENSION) ## Speed: both sides of each ratio in one run
 	$(CARGO) bench --locked -p clavero-hsm

@@ -1,0 +1,88 @@
+"""Real clients that we did not write, each with packages of its own, against `clavero serve`.
+
+`make e2e` runs them. Their packages are pinned beside each client; what is installed once is kept
+in `target/e2e`. A client whose tool is missing is skipped with the reason, but fails in CI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+KEPT = HERE.parents[1] / "target" / "e2e"
+# Of the machine's settings a client must not see: other endpoints, profiles, proxies for loopback.
+LEFT_OUT = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A server process on an empty folder; gives the variables that `clavero env` prints."""
+    data = tmp_path_factory.mktemp("e2e") / "data"
+    clavero = [sys.executable, "-m", "clavero"]
+    command = [*clavero, "serve", "--data", str(data), "--port", "0", "--output", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        while server.stdout.readline() not in {"}\n", ""}:
+            pass  # the greeting: one JSON object
+        asked = [*clavero, "--data", str(data), "env", "--output", "json"]
+        told = subprocess.run(asked, check=True, capture_output=True, text=True)
+        yield json.loads(told.stdout)
+        server.terminate()
+
+
+@pytest.fixture
+def run(endpoint: dict[str, str], tmp_path: Path) -> Run:
+    """Run a client's program to its end with the endpoint's variables; gives what it prints."""
+    machine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(LEFT_OUT) and name != "PYTHONPATH"
+    }
+    home = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    own = {**machine, **home, **endpoint, "NODE_EXTRA_CA_CERTS": endpoint["AWS_CA_BUNDLE"]}
+
+    def run(*command: str | Path, fails: bool = False) -> str:
+        done = subprocess.run(
+            list(map(str, command)), env=own, check=False, capture_output=True, text=True
+        )
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stderr if fails else done.stdout
+
+    return run
+
+
+def tool(name: str) -> str:
+    """The path of a program that a client needs."""
+    path = shutil.which(name)
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is not installed, and CI goes without nothing: see .ci/run")
+        pytest.skip(f"{name} is not installed: its client was NOT tested")
+    return path
+
+
+def installed(client: str, install: Callable[[Path], None]) -> Path:
+    """The folder of a client's packages, made by `install(folder)` where its files changed."""
+    source = HERE / client
+    digest = hashlib.sha256()
+    for file in sorted(path for path in source.iterdir() if path.is_file()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    folder, mark = KEPT / client, digest.hexdigest()
+    stamp = folder / ".stamp"
+    if not stamp.exists() or stamp.read_text(encoding="ascii") != mark:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(source, folder)
+        install(folder)
+        stamp.write_text(mark, encoding="ascii")
+    return folder
