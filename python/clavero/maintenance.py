@@ -9,7 +9,7 @@ from typing import Final
 
 from clavero import _native
 from clavero.audit.record import AuditRecord
-from clavero.audit.sinks import Sink
+from clavero.audit.sinks import AuditError, Sink
 from clavero.clock import Clock
 from clavero.keystores.native import Binding, NativeKeyStore, new_id, token_domain_key
 from clavero.model import arn
@@ -189,7 +189,7 @@ class Maintenance:
         for region in regions:
             try:
                 self.rotate_domain_key(region)
-            except (StoreClosed, _native.SealedError):
+            except (StoreClosed, AuditError, _native.SealedError):
                 return  # the KMS was closed meanwhile; the next one goes on
             except (KMSError, StoreError, _native.HsmError):
                 # The old key stays in force and in the state: nothing is lost, and it is due again.
