@@ -83,19 +83,21 @@ class Authoriser:
         caller = call.principal
         if type(resource) is not Key:
             return self.decide_anew(call, action, resource)
-        row = resource.row
-        policy = self._policies.get(row.policy) or self._compiled(row.policy)
+        policy = self._policies.get(resource.policy) or self._compiled(resource.policy)
+        account = resource.account
         if (
             caller.is_root
             and caller.unlimited
-            and caller.account == row.account
-            and row.account in policy.open_accounts
+            and caller.account == account
+            and account in policy.open_accounts
         ):
             return ALLOWED  # nearly every call of who uses one account and no policies
+        # What is remembered belongs to one row, whose policy may be newer than the one above.
+        row, epoch = resource.row, resource.epoch  # before anything that they cover is read
+        policy = self._policies.get(row.policy) or self._compiled(row.policy)
         place = (caller.token, action, resource)
-        epoch = resource.epoch  # before anything that it covers is read
         known = self._decisions.get(place)
-        facts = Facts(self._context, call, action, resource, row.account)
+        facts = Facts(self._context, call, action, resource, account)
         if known is not None and known.row is row and known.epoch == epoch:
             decision = known.find(facts)
             if decision is not None:
@@ -113,7 +115,7 @@ class Authoriser:
         if not isinstance(resource, Key):
             return decide(request_without_key(self._context, call, action, resource))
         facts = Facts(self._context, call, action, resource, resource.account)
-        policy = self._compiled(resource.row.policy)
+        policy = self._compiled(resource.policy)
         return decide(self._request(call.principal, action, resource, facts, policy))
 
     def _request(
@@ -123,7 +125,7 @@ class Authoriser:
             caller,
             action,
             key.arn,
-            key.row.account,
+            key.account,
             facts,
             (policy,),
             _once(lambda: grants_to(self._context, key, caller)),

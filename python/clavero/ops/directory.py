@@ -99,6 +99,7 @@ class Key:
         "epoch",
         "expires",
         "last_use",
+        "policy",
         "row",
         "spec",
         "state",
@@ -123,7 +124,8 @@ class Key:
 
     def update(self, row: KeyRow) -> None:
         """Take over a changed row."""
-        self.row = _sharing(row)
+        self.row = row = _sharing(row)
+        self.policy = row.policy
         if row.pending_window is not None:
             waits = row.deletion_date is None
             self.state = "PendingReplicaDeletion" if waits else "PendingDeletion"
