@@ -73,16 +73,24 @@ def tool(name: str) -> str:
 
 
 def installed(client: str, install: Callable[[Path], None]) -> Path:
-    """The folder of a client's packages, made by `install(folder)` where its files changed."""
-    source = HERE / client
+    """The folder of a client, its packages put there by `install(folder)` where their list changed.
+
+    `client.*`, the program that the packages are for, is not built: it is copied each time.
+    """
+    files = sorted(path for path in (HERE / client).iterdir() if path.is_file())
     digest = hashlib.sha256()
-    for file in sorted(path for path in source.iterdir() if path.is_file()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in files:
+        if file.stem != "client":
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
     folder, mark = KEPT / client, digest.hexdigest()
     stamp = folder / ".stamp"
-    if not stamp.exists() or stamp.read_text(encoding="ascii") != mark:
+    fresh = not stamp.exists() or stamp.read_text(encoding="ascii") != mark
+    if fresh:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(source, folder)
+        folder.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, folder)
+    if fresh:
         install(folder)
         stamp.write_text(mark, encoding="ascii")
     return folder

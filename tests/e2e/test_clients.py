@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.e2e.conftest import Run, installed, tool
 
+import clavero
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
@@ -38,14 +40,22 @@ def test_the_sdk_for_go(run: Run):
     everything_held(run(installed("go", install) / "client"))
 
 
-def test_the_command_line(run: Run, tmp_path: Path):
-    def install(folder: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-        python, wanted = str(folder / "venv/bin/python"), str(folder / "requirements.txt")
-        pip = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", wanted]
-        subprocess.run(pip, check=True)
+def python_packages(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python, wanted = str(folder / "venv/bin/python"), str(folder / "requirements.txt")
+    pip = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", wanted]
+    subprocess.run(pip, check=True)
 
-    aws = installed("aws_cli", install) / "venv/bin/aws"
+
+def test_the_s3_encryption_client(run: Run):
+    # Its cryptography is older than the tests': hence an environment of its own
+    folder = installed("s3_encryption", python_packages)
+    package = f"PYTHONPATH={Path(clavero.__file__).parents[1]}"
+    everything_held(run("env", package, folder / "venv/bin/python", folder / "client.py"))
+
+
+def test_the_command_line(run: Run, tmp_path: Path):
+    aws = installed("aws_cli", python_packages) / "venv/bin/aws"
 
     def kms(*arguments: str) -> dict[str, object]:
         answer: dict[str, object] = json.loads(run(aws, "kms", *arguments, "--output", "json"))
