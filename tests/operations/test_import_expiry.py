@@ -310,6 +310,41 @@ def test_a_call_that_holds_deleted_material_does_not_load_it_again(deployment, i
     assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"data"
 
 
+@pytest.mark.timeout(20)  # instead of an answer there was a deadlock
+def test_an_import_waits_for_no_call_that_loads_another_key(deployment, importing, monkeypatch):
+    """That call reads the store, and a store in memory is the import's until it has committed."""
+    kms = deployment.kms
+    client = kms.client()
+    importer = importing(client)
+    request = importer.request(importer.key(), FIRST)
+    other = client.create_key()["KeyMetadata"]["KeyId"]
+    kms.evict_idle_keys()
+    kms.evict_idle_keys()
+    keystore = kms._service._context.keystore
+    take, load_token = keystore.take, keystore._load_token
+    loading = threading.Event()
+    answers = []
+    caller = threading.Thread(
+        target=lambda: answers.append(client.encrypt(KeyId=other, Plaintext=b"x")), daemon=True
+    )
+
+    def takes_while_another_is_loaded(*args):
+        if len(args) == 4:  # under the id that it has: inside the transaction
+            caller.start()
+            assert loading.wait(10)
+        return take(*args)
+
+    def loads(*args):
+        loading.set()
+        return load_token(*args)
+
+    monkeypatch.setattr(keystore, "take", takes_while_another_is_loaded)
+    monkeypatch.setattr(keystore, "_load_token", loads)
+    client.import_key_material(**request)
+    caller.join()
+    assert [each["KeyId"].endswith(other) for each in answers] == [True]
+
+
 def test_material_that_is_deleted_under_running_calls(deployment, importing):
     """Each call gets its answer or the state's refusal, and nothing is left behind."""
     client = deployment.kms.client()
@@ -322,7 +357,7 @@ def test_material_that_is_deleted_under_running_calls(deployment, importing):
     wrong: list[object] = []
 
     def use() -> None:
-        while not stop.wait(0.001) and not wrong:  # leaves the writer its turn
+        while not stop.is_set() and not wrong:
             try:
                 if client.decrypt(CiphertextBlob=blob)["Plaintext"] != b"data":
                     wrong.append("another plaintext")

@@ -236,15 +236,29 @@ class NativeKeyStore:
             refuse(error, binding)
 
     def unload(self, material: Material) -> None:
-        """Wipe the key from the HSM's memory, for good: no call loads it again."""
+        """Wipe the key from the HSM's memory, for good: no call loads it again.
+
+        Never inside a transaction: who loads a key reads the store meanwhile, and reading a store
+        in memory waits for the transaction to end. See `discard`.
+        """
         with self._loading:
-            handle, material.handle = material.handle, None
-            material.gone = True
-            if handle is not None:
-                try:
-                    self._hsm.unload_key(handle)
-                except SealedError:
-                    pass  # a sealed HSM holds no key any more
+            self._wipe(material)
+
+    def discard(self, made: FreshMaterial) -> None:
+        """As `unload`, for a key that was just made and that nobody but its maker knows of.
+
+        No call can be loading it, so that this waits for none: it may be inside a transaction.
+        """
+        self._wipe(made)
+
+    def _wipe(self, material: Material) -> None:
+        handle, material.handle = material.handle, None
+        material.gone = True
+        if handle is not None:
+            try:
+                self._hsm.unload_key(handle)
+            except SealedError:
+                pass  # a sealed HSM holds no key any more
 
     def _handle(self, material: Material) -> int:
         handle = material.handle

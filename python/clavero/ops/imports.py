@@ -131,7 +131,7 @@ def import_key_material(context: OpsContext, call: Call) -> Response:
     binding = Binding.of(row)
     # Once to see which material it is, and then under the id that it has.
     seen = context.keystore.take(wrapping, wrapped, binding)
-    context.keystore.unload(seen)
+    context.keystore.discard(seen)
     with context.directory.order:
         with context.store.write() as tx:
             stored = keys.get(tx, *named)
@@ -142,7 +142,7 @@ def import_key_material(context: OpsContext, call: Call) -> Response:
             version = _place(call, key, versions.of_key(tx, *named), wanted, seen)
             made = context.keystore.take(wrapping, wrapped, binding, version.hbkid)
             # Where it is in memory already it is the same key; else it is loaded when asked for.
-            context.keystore.unload(made)
+            context.keystore.discard(made)
             version = replace(
                 version,
                 token=made.token,
