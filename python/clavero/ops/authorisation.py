@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from clavero.iam.compile import Policy, compile_policy, compile_stored
 from clavero.iam.decision import ALLOWED, Decision, Request, Resource, decide, decide_retirement
@@ -18,7 +18,7 @@ from clavero.iam.matching import Value
 from clavero.iam.principals import Principal
 from clavero.model import arn
 from clavero.ops.directory import Key
-from clavero.ops.facts import Facts
+from clavero.ops.facts import Facts, finder
 from clavero.store import grants
 from clavero.store.grants import GrantRow
 
@@ -39,8 +39,8 @@ _TIMES: Final = frozenset({"aws:currenttime", "aws:epochtime"})
 class _Remembered:
     """Decisions on one action of one caller on one key, as long as row and epoch are these.
 
-    A path is the names of the facts that a decision read; where all have the same values again,
-    the decision is the same again.
+    A path is the names of the facts that a decision read, with how each is found; where all have
+    the same values again, the decision is the same again.
     """
 
     __slots__ = ("epoch", "paths", "row")
@@ -48,26 +48,33 @@ class _Remembered:
     def __init__(self, row: KeyRow, epoch: int) -> None:
         self.row = row
         self.epoch = epoch
-        self.paths: dict[tuple[str, ...], dict[tuple[Value, ...], Decision]] = {}
+        self.paths: list[_Path] = []  # grows only: others may look while one is added
 
     def find(self, facts: Facts) -> Decision | None:
-        for names, known in list(self.paths.items()):
-            decision = known.get(tuple([facts.peek(name) for name in names]))
+        for _, finders, known in self.paths:
+            decision = known.get(tuple([find(facts) for find in finders]))
             if decision is not None:
                 return decision
         return None
 
-    def keep(self, read: dict[str, Value], decision: Decision) -> None:
+    def keep(self, action: str, read: dict[str, Value], decision: Decision) -> None:
         if not _TIMES.isdisjoint(read):
             return
         names = tuple(read)
-        known = self.paths.get(names)
+        known = next((known for kept, _, known in self.paths if kept == names), None)
         if known is None:
             if len(self.paths) >= MAX_PATHS:
                 return
-            known = self.paths[names] = {}
+            found = [finder(name, action.removeprefix("kms:")) for name in names]
+            known = {}
+            self.paths.append((names, [find for find in found if find is not None], known))
         if len(known) < MAX_VALUES:
             known[tuple(read.values())] = decision
+
+
+_Path: TypeAlias = (
+    "tuple[tuple[str, ...], list[Callable[[Facts], Value]], dict[tuple[Value, ...], Decision]]"
+)
 
 
 class Authoriser:
@@ -107,7 +114,7 @@ class Authoriser:
                 self._decisions.clear()
             known = self._decisions[place] = _Remembered(row, epoch)
         decision = decide(self._request(caller, action, resource, facts, policy))
-        known.keep(facts.read, decision)
+        known.keep(action, facts.read, decision)
         return decision
 
     def decide_anew(self, call: Call, action: str, resource: Resource) -> Decision:

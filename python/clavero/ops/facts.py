@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from clavero.iam import condition_keys, grants
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _SECONDS_A_DAY: Final = 86_400
 # Which member of a request is meant where a call has two of a kind.
 _PREFIX: Final = {"ReEncryptFrom": "Source", "ReEncryptTo": "Destination"}
+# Names that are remembered with how they are found: policies choose them.
+_REMEMBERED: Final = 4096
 
 
 class Facts:
@@ -63,38 +66,20 @@ class Facts:
         """The value of a condition key, in lower case; see `clavero.iam.matching.Facts`."""
         known = self._known
         if name in known:
-            value = known[name]
-        else:
-            value = known[name] = self._find(name)
-        if self._key is None or not name.startswith(_FIXED):
-            self.read[name] = value
-        return value
-
-    def peek(self, name: str) -> Value:
-        """The value, without a note that it was read."""
-        known = self._known
-        if name not in known:
-            known[name] = self._find(name)
-        return known[name]
-
-    def _find(self, name: str) -> Value:
+            return known[name]
         given = self._call.principal.facts.get(name)
         if given is not None and name != "kms:viaservice":
-            return given
-        if name.startswith("kms:"):
-            if self._alias or not condition_keys.has_it(name, self._operation):
-                return None
-            if name.startswith(condition_keys.CONTEXT_PREFIX):
-                return self._pair(name.removeprefix(condition_keys.CONTEXT_PREFIX))
-            if name.startswith(condition_keys.ATTESTATION_PREFIX):
-                return self._attested(name)
-        elif name.startswith("aws:requesttag/"):
-            wanted = name.removeprefix("aws:requesttag/")
-            return next((value for tag, value in self.tags() if tag.lower() == wanted), None)
-        elif name.startswith("aws:resourcetag/"):
-            return self._resource_tag(name.removeprefix("aws:resourcetag/"))
-        find = _FACTS.get(name)
-        return None if find is None else find(self)
+            value, differs = given, False
+        elif self._alias and name.startswith("kms:"):
+            value, differs = None, False
+        else:
+            find = finder(name, self._operation)
+            value = None if find is None else find(self)
+            differs = find is not None and (self._key is None or not name.startswith(_FIXED))
+        known[name] = value
+        if differs:
+            self.read[name] = value
+        return value
 
     # --- what several of them need ---------------------------------------------------------------
 
@@ -137,29 +122,18 @@ class Facts:
             or {}
         )
 
-    def _pair(self, name: str) -> Value:
-        """The value under a key in any case. Of several that differ in case only: the first."""
-        pairs = self.encryption_context()
-        found = sorted(key for key in pairs if key.lower() == name)
-        return pairs[found[0]] if found else None
-
-    def _attested(self, name: str) -> Value:
-        """What the verified attestation document of the recipient says."""
-        given = self._call.facts
-        return next((value for key, value in given.items() if key.lower() == name), None)
-
     def tags(self) -> list[tuple[str, str]]:
         """The tags that the request would give."""
         given = self._call.params.get("Tags") or ()
         return [(tag["TagKey"], tag["TagValue"]) for tag in given]
 
-    def _resource_tag(self, name: str) -> Value:
+    def resource_tags(self) -> Mapping[str, str]:
+        """The key's tags."""
         if self._key is None:
-            return None
+            return {}
         row = self._key.row
         with self._context.store.read() as tx:
-            found = tags.of_key(tx, row.region, row.account, row.key_id)
-        return next((found[key] for key in sorted(found) if key.lower() == name), None)
+            return tags.of_key(tx, row.region, row.account, row.key_id)
 
     def aliases(self) -> Value:
         """The names of the key's aliases; none of a key with more than its quota."""
@@ -192,6 +166,53 @@ def _retired_constraints(call: Call) -> Mapping[str, Any]:
 
 
 _Find: TypeAlias = Callable[[Facts], Value]
+
+
+@lru_cache(_REMEMBERED)
+def finder(name: str, operation: str) -> _Find | None:
+    """How a condition key (in lower case) of requests for an operation is found; None: never.
+
+    Where the caller's facts have the key, theirs is its value, but for kms:ViaService.
+    """
+    if name.startswith("kms:") and not condition_keys.has_it(name, operation):
+        return None
+    for prefix, find in _NAMED:
+        if name.startswith(prefix):
+            return find(name.removeprefix(prefix))
+    return _FACTS.get(name)
+
+
+def _folded(pairs: Mapping[str, str], name: str) -> str | None:
+    """The value under a key in any case. Of several that differ in case only: the first."""
+    found = [key for key in pairs if key.lower() == name]
+    return pairs[min(found)] if found else None
+
+
+def _pair(name: str) -> _Find:
+    return lambda facts: _folded(facts.encryption_context(), name)
+
+
+def _attested(name: str) -> _Find:
+    """What the verified attestation document of the recipient says."""
+    wanted = condition_keys.ATTESTATION_PREFIX + name
+    return lambda facts: _folded(facts.call.facts, wanted)
+
+
+def _request_tag(name: str) -> _Find:
+    return lambda facts: next((value for tag, value in facts.tags() if tag.lower() == name), None)
+
+
+def _resource_tag(name: str) -> _Find:
+    return lambda facts: _folded(facts.resource_tags(), name)
+
+
+# By what their names begin with; the rest is the caller's or an administrator's choice.
+_NAMED: Final = (
+    (condition_keys.CONTEXT_PREFIX, _pair),
+    (condition_keys.ATTESTATION_PREFIX, _attested),
+    ("aws:requesttag/", _request_tag),
+    ("aws:resourcetag/", _resource_tag),
+)
 
 
 def _bool(value: object) -> str:
