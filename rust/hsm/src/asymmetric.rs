@@ -182,11 +182,11 @@ impl Hsm {
         out: &mut [u8],
     ) -> Result<usize> {
         let hash = rsa_encryption(algorithm)?;
-        ensure_tested(Tested::RsaOaep)?;
         let key_type = self.pair_type(handle, KeyUsage::EncryptDecrypt, algorithm)?;
         if !matches!(key_type, KeyType::Rsa(_)) {
             return Err(misfit(algorithm, KeySpec::Pair(key_type)));
         }
+        ensure_tested(Tested::RsaOaep)?;
         self.with_private_key(handle, KeyUsage::EncryptDecrypt, algorithm, |scope, key| {
             rsa::decrypt(scope, key, hash, ciphertext, out)
         })
@@ -195,14 +195,14 @@ impl Hsm {
     /// Runs `work` with the HMAC key of `handle` and the algorithm's hash.
     fn with_mac_key<T>(&self, handle: KeyHandle, algorithm: &str, work: impl FnOnce(Hash, &[u8]) -> Result<T>) -> Result<T> {
         let hash = mac_algorithm(algorithm)?;
-        if hash != Hash::Sha256 {
-            ensure_tested(Tested::Hashes)?;
-        }
         let guard = self.read()?;
         let inner = open_inner(&guard)?;
         let (spec, usage) = inner.keys.describe(handle)?;
         if spec != KeySpec::Hmac(hash) || usage != KeyUsage::GenerateVerifyMac {
             return Err(misfit(algorithm, spec));
+        }
+        if hash != Hash::Sha256 {
+            ensure_tested(Tested::Hashes)?;
         }
         self.with_scratch(|scratch| {
             let len = inner.keys.unshield_secret(handle, &mut scratch.key)?;

@@ -70,14 +70,14 @@ impl Hsm {
     ) -> Result<Imported> {
         let algorithm = WrappingAlgorithm::parse(wrapping_algorithm)?;
         let (spec, _) = binding.kind()?;
+        let aad = wrapping_aad(purpose)?;
+        let parts = Parts::parse(sealed_private_key).ok_or(Error::InvalidToken)?;
+        let _running = self.enter_batch()?;
         if let Some(pair) = spec.pair() {
             ensure_tested(crate::selftest::of_key(pair))?;
         }
         ensure_tested(Tested::RsaOaep)?;
         ensure_tested(Tested::KeyWrap)?;
-        let aad = wrapping_aad(purpose)?;
-        let parts = Parts::parse(sealed_private_key).ok_or(Error::InvalidToken)?;
-        let _running = self.enter_batch()?;
         self.with_scratch(|material| {
             let material_len = self.with_scratch(|opened| {
                 let len = {
@@ -122,13 +122,13 @@ impl Hsm {
     /// version can be compared by it. Material of another kind or length is [`Error::Limit`].
     pub fn import_plain_key(&self, binding: &KeyBinding<'_>, material: &[u8], number: u32) -> Result<Imported> {
         let (spec, _) = binding.kind()?;
-        if let Some(pair) = spec.pair() {
-            ensure_tested(crate::selftest::of_key(pair))?;
-        }
         if material.len() > MAX_SECRET_LEN * 2 {
             return Err(Error::Limit(format!("{} bytes are no key material of spec {}", material.len(), binding.spec)));
         }
         let _running = self.enter_batch()?;
+        if let Some(pair) = spec.pair() {
+            ensure_tested(crate::selftest::of_key(pair))?;
+        }
         self.with_scratch(|admitted| {
             let (len, public_key) = self.canonical(binding, admitted, material)?;
             let canonical = &admitted.plaintext[..len];
@@ -159,6 +159,7 @@ impl Hsm {
     /// Wraps `material` as a caller would. Only for tests.
     #[cfg(feature = "test-door")]
     pub fn wrap_material(&self, public_key: &[u8], wrapping: (&str, &str), material: &[u8]) -> Result<Vec<u8>> {
+        open_inner(&*self.read()?)?;
         let key = crate::crypto::pkey::PublicKey::from_spki(wrapping_key(wrapping.0)?, public_key)?;
         match WrappingAlgorithm::parse(wrapping.1)? {
             WrappingAlgorithm::Oaep(hash) => rsa::encrypt(&key, hash, material),
