@@ -370,9 +370,12 @@ struct Progress<'a> {
     cancelled: &'a dyn Fn() -> bool,
 }
 
-/// Called at every candidate for a prime, with no lock of libcrypto held.
+/// Called at every candidate for a prime, with no lock of libcrypto held; 0 ends the search.
+///
+/// # Safety
+/// The callback's argument is a live [`Progress`] that nobody else uses during the call.
 unsafe extern "C" fn at_candidate(_event: c_int, _number: c_int, callback: *mut ffi::BN_GENCB) -> c_int {
-    // SAFETY: the argument is the Progress of the call below, which waits for us and does not use it meanwhile.
+    // SAFETY: the caller's promise. `generate_rsa` keeps it: it waits for libcrypto's search and does not use its Progress meanwhile.
     let progress = unsafe { &mut *ffi::BN_GENCB_get_arg(callback).cast::<Progress<'_>>() };
     progress.scope.breathe();
     c_int::from(!(progress.cancelled)() && !crate::memory::wiping_started())

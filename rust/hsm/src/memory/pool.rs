@@ -112,6 +112,10 @@ fn make() -> Pool {
     Pool { region: None, level: Level::Unprotected }
 }
 
+/// malloc's contract: null where there is no room, else `size` bytes that are the caller's until it frees them.
+///
+/// # Safety
+/// Always safe to call; unsafe as the type that libcrypto takes it in.
 unsafe extern "C" fn pool_malloc(size: usize, _file: *const libc::c_char, _line: libc::c_int) -> *mut libc::c_void {
     let Some(total) = size.checked_add(HEADER) else { return std::ptr::null_mut() };
     let (class, block) = if in_key_scope() {
@@ -138,6 +142,11 @@ unsafe extern "C" fn pool_malloc(size: usize, _file: *const libc::c_char, _line:
     }
 }
 
+/// free's contract.
+///
+/// # Safety
+/// `pointer` is null, or came from [`pool_malloc`] or [`pool_realloc`], and nobody uses it any more. A block of the key heap is not there in
+/// a forked child: its owner leaves it alone.
 unsafe extern "C" fn pool_free(pointer: *mut libc::c_void, _file: *const libc::c_char, _line: libc::c_int) {
     let Some(user) = NonNull::new(pointer.cast::<u8>()) else { return };
     // SAFETY: libcrypto frees what pool_malloc returned, once; the header stands in front of it.
@@ -158,6 +167,10 @@ unsafe extern "C" fn pool_free(pointer: *mut libc::c_void, _file: *const libc::c
     }
 }
 
+/// realloc's contract, but that the old block is wiped. Where null comes back, the old block is as it was.
+///
+/// # Safety
+/// `pointer` as for [`pool_free`].
 unsafe extern "C" fn pool_realloc(
     pointer: *mut libc::c_void,
     size: usize,
