@@ -2,15 +2,7 @@
 //!
 //! `cargo test --release -p clavero-hsm --features test-door --test memory_proofs`. Needs gdb's `gcore` and the right to attach to a
 //! child; without them the dump tests are skipped with a notice, and fail where CI=true.
-#![allow(
-    unsafe_code,
-    missing_docs,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::undocumented_unsafe_blocks,
-    clippy::unwrap_used,
-    clippy::panic
-)] // a test of pages
+#![allow(unsafe_code, missing_docs, clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::panic)] // a test of pages
 
 #[path = "support/judge.rs"]
 mod judge;
@@ -46,6 +38,7 @@ impl Driver {
         }
         // The child must not have fewer rights to lock than the machine gives; a debugger of ours may attach to it.
         command.envs(env.iter().copied());
+        // SAFETY: between fork and exec the child only makes a system call, on numbers.
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0);
@@ -218,8 +211,10 @@ fn turn() -> std::sync::MutexGuard<'static, ()> {
 }
 
 fn secret_memory_exists() -> bool {
+    // SAFETY: it takes flags only, and gives a descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, 0) };
     if fd >= 0 {
+        // SAFETY: ours, closed once.
         unsafe { libc::close(i32::try_from(fd).unwrap()) };
     }
     fd >= 0
@@ -387,6 +382,7 @@ impl SharedArena {
     const LEN: usize = 256 * 1024;
 
     fn new() -> SharedArena {
+        // SAFETY: fresh descriptors and a fresh mapping at an address of the kernel's choice; each result is checked.
         unsafe {
             let secret = libc::syscall(libc::SYS_memfd_secret, 0);
             // The driver gives it its length, which secret memory takes only once.
@@ -407,17 +403,23 @@ impl SharedArena {
 
     /// The names of the secrets that stand in the arena now.
     fn found(&self, forms: &[(String, Vec<u8>)]) -> Vec<String> {
-        let now: Vec<u8> = (0..Self::LEN).map(|at| unsafe { self.pages.add(at).read_volatile() }).collect();
-        hits(&now, forms).into_iter().map(|(_, what)| what).collect()
+        hits(&self.now(), forms).into_iter().map(|(_, what)| what).collect()
     }
 
     fn is_zero(&self) -> bool {
-        (0..Self::LEN).all(|at| unsafe { self.pages.add(at).read_volatile() } == 0)
+        self.now().iter().all(|&byte| byte == 0)
+    }
+
+    fn now(&self) -> Vec<u8> {
+        // SAFETY: inside our mapping, which the driver gave its length before it said READY; the driver writes meanwhile, so each byte is
+        // read as volatile, and may be old or new.
+        (0..Self::LEN).map(|at| unsafe { self.pages.add(at).read_volatile() }).collect()
     }
 }
 
 impl Drop for SharedArena {
     fn drop(&mut self) {
+        // SAFETY: our mapping and our descriptor, given up once; nothing points into the mapping any more.
         unsafe {
             libc::munmap(self.pages.cast(), Self::LEN);
             libc::close(self.fd);
@@ -476,6 +478,7 @@ fn sigterm_wipes_the_arena_also_under_load() {
         assert!(!arena.found(&forms(&secrets(&driver))).is_empty(), "keys are there before");
         let _open = driver.child.stdin.take(); // at its end the driver would exit by itself, and race the signal
         let started = Instant::now();
+        // SAFETY: a child of ours that was not waited for, so the number is still its own.
         unsafe { libc::kill(i32::try_from(driver.child.id()).unwrap(), libc::SIGTERM) };
         let status = driver.end();
         assert_eq!(status.signal(), Some(libc::SIGTERM), "{load}: {status}");
@@ -515,6 +518,7 @@ fn forced_levels_work_and_are_reported() {
 #[test]
 fn a_machine_that_locks_nothing_is_refused_unless_that_is_allowed() {
     let _turn = turn();
+    // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
         eprintln!("THE UNPRIVILEGED TEST DID NOT RUN: it needs root to become nobody");
         return;

@@ -5,7 +5,7 @@
 //! ending thread takes, and a child forked at such a moment would hang in it, which has nothing to do with the HSM.
 #![no_main]
 #![allow(unsafe_code)] // fork, waitpid, setuid: what a test of process ends needs
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, clippy::undocumented_unsafe_blocks)] // a test program
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)] // a test program
 
 use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 
 use clavero_hsm::blob::{Blob, blob_len};
 use clavero_hsm::{
-    EncryptionContext, Error, Hbkid, Hsm, KeyBinding, KeyHandle, MemoryPolicy, Result, UnsealProvider, request_id, selftest,
+    EncryptionContext, Error, Hbkid, Hsm, KeyBinding, KeyHandle, MemoryPolicy, Result, UnsealProvider, request_id,
 };
 use zeroize::Zeroizing;
 
+mod forked;
 mod needles;
+
+use forked::Inherited;
 
 const REGION: &str = "eu-central-1";
 const THERE: &str = "us-east-1";
@@ -309,6 +312,7 @@ fn level() {
     let has = |word: &str| std::env::args().any(|argument| argument == word);
     if has("nobody") {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the limit is a struct of ours; setuid takes a number. No other thread runs yet.
         unsafe {
             assert_eq!(libc::setrlimit(libc::RLIMIT_MEMLOCK, &none), 0);
             assert_eq!(libc::setuid(65534), 0);
@@ -331,76 +335,21 @@ fn level() {
     println!("READY");
 }
 
-/// What a forked child must find; its exit status is the number of the first thing that was not so.
-fn in_child(hsm: &Hsm, key: &Key, blob: &[u8], record: &[u8]) -> i32 {
-    let mut empty = EncryptionContext::empty();
-    let (mut out, mut text, mut data_key) = (vec![0; blob_len(32)], vec![0; 48], [0; 32]);
-    let Ok(parsed) = Blob::parse(blob) else { return 100 };
-    let Ok(again) = Blob::parse(blob) else { return 100 };
-    let threads = std::num::NonZeroUsize::MIN;
-    let refused: [Result<()>; 27] = [
-        hsm.encrypt(key.handle, &mut empty, &[1; 32], &mut out),
-        hsm.decrypt(key.handle, &mut empty, &parsed, &mut text),
-        hsm.decrypt_unknown(&mut empty, &parsed),
-        hsm.generate_data_key(key.handle, &mut empty, &mut data_key, &mut out),
-        hsm.generate_data_key_without_plaintext(key.handle, &mut empty, 32, &mut out),
-        hsm.generate_data_keys(key.handle, &empty, 32, &mut data_key, &mut out, threads),
-        hsm.encrypt_many(key.handle, &EncryptionContext::empty(), &[&[1; 32]], &mut out, threads).map_err(|error| error.error),
-        hsm.decrypt_many(&EncryptionContext::empty(), &[(key.handle, again)], &mut text, threads).map_err(|error| error.error),
-        hsm.reencrypt((key.handle, &mut empty), &parsed, (key.handle, &mut EncryptionContext::empty()), &mut vec![0; blob.len()]),
-        hsm.status().map(drop),
-        hsm.create_domain("new", 1).map(drop),
-        hsm.load_domain(REGION, record).map(drop),
-        hsm.stage_domain_rotation(REGION, 1).map(drop),
-        hsm.stage_domain_retirement(REGION, &[]).map(drop),
-        hsm.install_domain(REGION),
-        hsm.discard_staged_domain(REGION),
-        hsm.domain_keys(REGION).map(drop),
-        hsm.generate_key(&binding("new")).map(drop),
-        hsm.import_known_key(&binding("new"), &[0; 32]).map(drop),
-        hsm.load_key(&key.token, &key.hbkid, &binding(&key.id)).map(drop),
-        hsm.rewrap_key(&key.token, &key.hbkid, &binding(&key.id)).map(drop),
-        hsm.transfer_key(&key.token, &key.hbkid, &binding(&key.id), THERE).map(drop),
-        hsm.transfer_fingerprint(&key.token, &key.hbkid, &binding(&key.id), THERE).map(drop),
-        hsm.unload_key(key.handle),
-        hsm.evict_idle_keys().map(drop),
-        hsm.seal_opaque(REGION, "marker", b"x").map(drop),
-        hsm.seal(),
-    ];
-    for (number, result) in (1..).zip(refused) {
-        if result != Err(Error::Forked) {
-            return number;
-        }
-    }
-    if request_id().is_err() || selftest::ensure_passed().is_err() {
-        return 101;
-    }
-    // An HSM of its own works, also on threads, and is sealed in turn for its own child.
-    let Ok(own) = open(true) else { return 102 };
-    make_domains(&own);
-    let Ok((hbkid, token, handle)) = own.generate_key(&binding("own")) else { return 103 };
-    let key = Key { hbkid, token, handle, id: "own".into() };
-    if work(&own, &key, &key).is_err() {
-        return 104;
-    }
-    let pair = KeyBinding { spec: "ECC_NIST_P256", usage: "SIGN_VERIFY", ..binding("pair") };
-    let Ok((_, _, handle)) = own.generate_key(&pair) else { return 105 };
-    if own.sign(handle, "ECDSA_SHA_256", "RAW", b"message").is_err() {
-        return 106;
-    }
-    if hsm.sign(handle, "ECDSA_SHA_256", "RAW", b"message") != Err(Error::Forked) {
-        return 107;
-    }
-    0
-}
-
 /// `fork COUNT`: forks under load; every child must refuse, open its own HSM, and end through exit(). `fork 0` leaves under that load.
 fn fork(count: usize) {
     let hsm: &'static Hsm = Box::leak(Box::new(open(true).unwrap()));
     let [record, _] = make_domains(hsm);
-    let record: &'static [u8] = Box::leak(record.into_boxed_slice());
     let keys: &'static [Key] = Box::leak(keys(hsm).into_boxed_slice());
-    let blob = work(hsm, &keys[0], &keys[1]).unwrap();
+    let inherited = Inherited::make(hsm, &keys[0], record).unwrap();
+    // An HSM that no other thread uses, with keys of every kind loaded and parsed: each child drops it.
+    let idle = Hsm::open(&NeedleRoot, true, MemoryPolicy { allow_insecure: true }).unwrap();
+    let [record, _] = make_domains(&idle);
+    let (hbkid, token, handle) = idle.generate_key(&binding("idle")).unwrap();
+    let key = Key { hbkid, token, handle, id: "idle".into() };
+    let idle_inherited = Inherited::make(&idle, &key, record).unwrap();
+    if count > 0 {
+        forked::all_work_in_the_parent();
+    }
     keep_busy(hsm, keys);
     // Threads that sign and make key pairs: a fork waits for their way out of libcrypto, not for a whole RSA key.
     for spec in ["ECC_NIST_P256", "ML_DSA_44", "RSA_2048"] {
@@ -436,15 +385,18 @@ fn fork(count: usize) {
     let mut longest = Duration::ZERO;
     for number in 0..count {
         let started = Instant::now();
+        // SAFETY: what a child must not do after a fork of many threads, the HSM must bear: that is the test.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0, "fork failed");
         if pid == 0 {
             // Every second child only leaves: exit handlers and libcrypto's destructors run with the parent's states.
-            let status = if number % 2 == 0 { in_child(hsm, &keys[0], &blob, record) } else { 0 };
+            let status = if number % 2 == 0 { inherited.check_in_child(hsm, &keys[0]) } else { 0 };
+            drop((idle, idle_inherited));
             std::process::exit(status);
         }
         let mut status = 0;
         loop {
+            // SAFETY: a child of ours, and a status of ours to write to.
             let done = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) };
             assert!(done >= 0, "waitpid failed");
             if done == pid {
@@ -455,6 +407,7 @@ fn fork(count: usize) {
                 if std::env::var_os("CLAVERO_TEST_KEEP_HANGING").is_some() {
                     std::thread::sleep(Duration::from_secs(3600));
                 }
+                // SAFETY: a child of ours that we have not waited for, so the number is still its own.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
                 std::process::exit(1);
             }
