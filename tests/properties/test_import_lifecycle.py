@@ -8,33 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import shutil
-import tempfile
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     initialize,
     invariant,
     multiple,
     precondition,
     rule,
 )
+from tests.properties.machines import DAY, KmsMachine, explore, refusal, time_of
 
-from clavero import KMS, ManualClock, Quotas
+from clavero import Quotas
 
-HOUR, DAY = 3_600, 86_400
+HOUR = 3_600
 MATERIALS = tuple(bytes([number]) * 32 for number in range(1, 5))
 NUMBERS = st.sampled_from(range(len(MATERIALS)))
 MESSAGE = b"data of an imported key"
@@ -117,57 +111,28 @@ class Parameters:
     valid_to: float
 
 
-class Machine(RuleBasedStateMachine):
-    """Rules are calls; after each the KMS must say what the model says."""
+class Machine(KmsMachine):
+    """Imports into some keys, few enough for chance to meet their materials again."""
 
-    steps = 0  # of all runs
+    quotas = QUOTAS
 
     keys = Bundle("keys")
     sealed = Bundle("sealed")
 
     @initialize(target=keys, durable=st.booleans())
     def open(self, durable):
-        self.folder = Path(tempfile.mkdtemp(prefix="clavero-")) if durable else None
-        self.clock = ManualClock()
+        self.begin(durable=durable)
         self.model: dict[str, ModelKey] = {}
         self.parameters: dict[str, Parameters] = {}
-        self.kms = self.opened()
         first, second = self.create(SYMMETRIC), self.create(SYMMETRIC)
         for number in (0, 1):
             self.give_new_and_rotate(first, number)
         return multiple(first, second)
 
-    def opened(self) -> KMS:
-        path = None if self.folder is None else self.folder / "data"
-        kms = KMS(path, clock=self.clock, quotas=QUOTAS)
-        self.client = kms.client()
-        return kms
-
-    def teardown(self):
-        if hasattr(self, "kms"):
-            self.kms.close()
-            if self.folder is not None:
-                shutil.rmtree(self.folder)
-
-    @staticmethod
-    def expect(code: str | None, method: Any, **params: Any) -> Any:
-        """The call answers, or is refused with the code."""
-        try:
-            answer = method(**params)
-        except ClientError as error:
-            assert error.response["Error"]["Code"] == code, error
-            return None
-        assert code is None, f"{method.__name__} answered instead of {code}"
-        return answer
-
     def code(self, key: str, *allowed: str) -> str | None:
         """How an operation answers that runs in these key states."""
         found = self.model.get(key)
-        if found is None:
-            return "NotFoundException"
-        if found.state in allowed:
-            return None
-        return "DisabledException" if found.state == "Disabled" else "KMSInvalidStateException"
+        return refusal(None if found is None else found.state, *allowed)
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -511,31 +476,10 @@ class Machine(RuleBasedStateMachine):
                 if material.valid_to is not None and material.valid_to <= now:
                     found.lose(material)
 
-    @rule()
-    def evict(self):
-        self.kms.evict_idle_keys()
-        self.kms.evict_idle_keys()
-
-    @rule()
-    def rotate_domain_keys(self):
-        self.kms.rotate_domain_keys()
-
-    @precondition(lambda self: self.folder is not None)
-    @rule()
-    def reopen(self):
-        self.kms.close()
-        self.kms = self.opened()
-
     # --- what must be so after every step --------------------------------------------------------
 
     @invariant()
-    def steps_are_counted(self):
-        Machine.steps += 1
-
-    @invariant()
     def keys_are_as_the_model_says(self):
-        if not hasattr(self, "kms"):
-            return
         listed = {each["KeyId"] for each in self.client.list_keys()["Keys"]}
         assert listed == self.model.keys()
         for key, found in self.model.items():
@@ -592,32 +536,6 @@ def expiration_model(valid_to: float | None) -> str:
     return "KEY_MATERIAL_DOES_NOT_EXPIRE" if valid_to is None else "KEY_MATERIAL_EXPIRES"
 
 
-def time_of(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, UTC)
-
-
-def explore(examples: int, steps: int, at_least: int = 0) -> type:
-    """The machine as a test, with as many runs of as many steps; fails after fewer in all."""
-
-    class Case(Machine.TestCase):  # type: ignore[misc, valid-type]  # made by hypothesis
-        def runTest(self) -> None:  # noqa: N802 - unittest's name
-            before = Machine.steps
-            super().runTest()
-            done = Machine.steps - before
-            print(f"{done:,} steps")  # noqa: T201 - shown by make test-slow
-            assert done >= at_least
-
-    Case.settings = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        report_multiple_bugs=False,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    # As for the machine of keys that make their own material
-    return pytest.mark.timeout(3600 if at_least else 600)(Case)
-
-
-TestImportLifecycle = explore(examples=14, steps=30)
+TestImportLifecycle = explore(Machine, examples=14, steps=30)
 # Minutes: 2,000 steps
-TestImportLifecycleLonger = pytest.mark.slow(explore(examples=60, steps=60, at_least=2000))
+TestImportLifecycleLonger = pytest.mark.slow(explore(Machine, examples=60, steps=60, at_least=2000))

@@ -6,30 +6,15 @@ material ids are the KMS's to choose: the model learns each once, and holds the 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    multiple,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
+from tests.properties.machines import DAY, KmsMachine, explore, refusal, time_of
 
-from clavero import KMS, ManualClock, Quotas
+from clavero import Quotas
 
-DAY = 86_400
 ACCOUNT = "000000000000"
 QUOTAS = Quotas(tags=3, grants=3, on_demand_rotations=3, keys=6)
 GRANTEES = tuple(f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in ("alice", "bob"))
@@ -78,54 +63,25 @@ class Blob:
     material: str
 
 
-class Machine(RuleBasedStateMachine):
-    """Rules are calls; after each the KMS must say what the model says."""
+class Machine(KmsMachine):
+    """What may be done to keys whose material the KMS makes."""
 
-    steps = 0  # of all runs
+    quotas = QUOTAS
 
     keys = Bundle("keys")
     blobs = Bundle("blobs")
 
     @initialize(target=keys, durable=st.booleans())
     def open(self, durable):
-        self.folder = Path(tempfile.mkdtemp(prefix="clavero-")) if durable else None
-        self.clock = ManualClock()
+        self.begin(durable=durable)
         self.model: dict[str, ModelKey] = {}
         self.gone: set[str] = set()
-        self.kms = self.opened()
         return multiple(self.create("SYMMETRIC_DEFAULT"), self.create("SYMMETRIC_DEFAULT"))
-
-    def opened(self) -> KMS:
-        path = None if self.folder is None else self.folder / "data"
-        kms = KMS(path, clock=self.clock, quotas=QUOTAS)
-        self.client = kms.client()
-        return kms
-
-    def teardown(self):
-        if hasattr(self, "kms"):
-            self.kms.close()
-            if self.folder is not None:
-                shutil.rmtree(self.folder)
-
-    @staticmethod
-    def expect(code: str | None, method: Any, **params: Any) -> Any:
-        """The call answers, or is refused with the code."""
-        try:
-            answer = method(**params)
-        except ClientError as error:
-            assert error.response["Error"]["Code"] == code, error
-            return None
-        assert code is None, f"{method.__name__} answered instead of {code}"
-        return answer
 
     def code(self, key: str, *, allowed: tuple[str, ...] = ("Enabled", "Disabled")) -> str | None:
         """How an operation answers that runs in these key states."""
         found = self.model.get(key)
-        if found is None:
-            return "NotFoundException"
-        if found.state in allowed:
-            return None
-        return "DisabledException" if found.state == "Disabled" else "KMSInvalidStateException"
+        return refusal(None if found is None else found.state, *allowed)
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -336,31 +292,10 @@ class Machine(RuleBasedStateMachine):
             if left > 0:
                 self.time_goes_by(left / DAY)
 
-    @rule()
-    def evict(self):
-        self.kms.evict_idle_keys()
-        self.kms.evict_idle_keys()
-
-    @rule()
-    def rotate_domain_keys(self):
-        self.kms.rotate_domain_keys()
-
-    @precondition(lambda self: self.folder is not None)
-    @rule()
-    def reopen(self):
-        self.kms.close()
-        self.kms = self.opened()
-
     # --- what must be so after every step --------------------------------------------------------
 
     @invariant()
-    def steps_are_counted(self):
-        Machine.steps += 1
-
-    @invariant()
     def keys_are_as_the_model_says(self):
-        if not hasattr(self, "kms"):
-            return
         listed = {each["KeyId"] for each in self.client.list_keys()["Keys"]}
         assert listed == self.model.keys()
         for key, found in self.model.items():
@@ -400,8 +335,6 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def tags_and_grants_are_as_the_model_says(self):
-        if not hasattr(self, "kms"):
-            return
         for key, found in self.model.items():
             tags = self.client.list_resource_tags(KeyId=key)["Tags"]
             assert {each["TagKey"]: each["TagValue"] for each in tags} == found.tags
@@ -419,33 +352,6 @@ class Machine(RuleBasedStateMachine):
             self.expect("NotFoundException", self.client.list_grants, KeyId=key)
 
 
-def time_of(epoch: float | None) -> datetime | None:
-    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)
-
-
-def explore(examples: int, steps: int, at_least: int = 0) -> type:
-    """The machine as a test, with as many runs of as many steps; fails after fewer in all."""
-
-    class Case(Machine.TestCase):  # type: ignore[misc, valid-type]  # made by hypothesis
-        def runTest(self) -> None:  # noqa: N802 - unittest's name
-            before = Machine.steps
-            super().runTest()
-            done = Machine.steps - before
-            print(f"{done:,} steps")  # noqa: T201 - shown by make test-slow
-            assert done >= at_least
-
-    Case.settings = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        report_multiple_bugs=False,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    # Found in seconds, a failure takes a minute or two to be made small. The long run takes
-    # minutes, and more on a machine that does other things too.
-    return pytest.mark.timeout(3600 if at_least else 600)(Case)
-
-
-TestLifecycle = explore(examples=8, steps=30)
+TestLifecycle = explore(Machine, examples=8, steps=30)
 # Minutes: 6,000 steps
-TestLifecycleLonger = pytest.mark.slow(explore(examples=160, steps=60, at_least=6000))
+TestLifecycleLonger = pytest.mark.slow(explore(Machine, examples=160, steps=60, at_least=6000))

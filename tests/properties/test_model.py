@@ -6,31 +6,21 @@ in which state, until when, which alias stands for which, and what each blob ope
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
     multiple,
-    precondition,
     rule,
 )
+from tests.properties.machines import DAY, KmsMachine, explore, refusal, time_of
 
-from clavero import KMS, ManualClock
-
-DAY = 86_400
 SCOPES: tuple[dict[str, Any], ...] = (
     {"region": "us-east-1", "account": "000000000000"},
     {"region": "us-east-1", "account": "111122223333"},
@@ -73,10 +63,8 @@ class Model:
             self.aliases = {name: target for name, target in self.aliases.items() if target != key}
 
 
-class Machine(RuleBasedStateMachine):
-    """Rules are calls; after each the KMS must say what the model says."""
-
-    steps = 0  # of all runs
+class Machine(KmsMachine):
+    """Keys and aliases of several accounts and Regions, and what was encrypted under them."""
 
     keys = Bundle("keys")
     blobs = Bundle("blobs")
@@ -84,35 +72,13 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(target=keys, durable=st.booleans())
     def open(self, durable):
-        self.folder = Path(tempfile.mkdtemp(prefix="clavero-")) if durable else None
-        self.clock = ManualClock()
+        self.begin(durable=durable)
         self.model = Model()
-        self.kms = KMS(self.path(), clock=self.clock)
         self.scope_of: dict[str, int] = {}
-        self.connect()
         return multiple(*(self.create(scope, "") for scope in (0, 0, 1, 2)))
-
-    def path(self) -> Path | None:
-        return None if self.folder is None else self.folder / "data"
 
     def connect(self) -> None:
         self.clients = [self.kms.client(**scope) for scope in SCOPES]
-
-    def teardown(self):
-        if hasattr(self, "kms"):
-            self.kms.close()
-            if self.folder is not None:
-                shutil.rmtree(self.folder)
-
-    def expect(self, code: str | None, call: Any) -> Any:
-        """The call answers, or is refused with the code."""
-        try:
-            answer = call()
-        except ClientError as error:
-            assert error.response["Error"]["Code"] == code, error
-            return None
-        assert code is None, f"answered instead of {code}"
-        return answer
 
     def of(self, key: str) -> tuple[Any, ModelKey | None]:
         """A client of the key's account and Region, and what the model knows of the key."""
@@ -122,20 +88,12 @@ class Machine(RuleBasedStateMachine):
     @staticmethod
     def use_code(found: ModelKey | None, missing: str = "NotFoundException") -> str | None:
         """How a cryptographic operation answers."""
-        if found is None:
-            return missing
-        return {
-            "Enabled": None,
-            "Disabled": "DisabledException",
-            "PendingDeletion": "KMSInvalidStateException",
-        }[found.state]
+        return missing if found is None else refusal(found.state, "Enabled")
 
     @staticmethod
     def manage_code(found: ModelKey | None) -> str | None:
         """How an operation answers that every key takes but one that is to be deleted."""
-        if found is None:
-            return "NotFoundException"
-        return "KMSInvalidStateException" if found.state == "PendingDeletion" else None
+        return refusal(None if found is None else found.state, "Enabled", "Disabled")
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -177,7 +135,7 @@ class Machine(RuleBasedStateMachine):
         if answer is not None:
             assert found is not None
             found.state, found.due = "PendingDeletion", self.clock.now() + days * DAY
-            assert answer["DeletionDate"] == datetime.fromtimestamp(found.due, UTC)
+            assert answer["DeletionDate"] == time_of(found.due)
 
     @rule(key=keys)
     def cancel(self, key):
@@ -331,33 +289,10 @@ class Machine(RuleBasedStateMachine):
         self.schedule(key, 7)
         self.time_goes_by(8)
 
-    @rule()
-    def rotate_domain_keys(self):
-        self.kms.rotate_domain_keys()
-
-    @rule()
-    def evict(self):
-        self.kms.evict_idle_keys()
-        self.kms.evict_idle_keys()
-        assert self.kms.status()["loaded_keys"] == 0
-
-    @precondition(lambda self: self.folder is not None)
-    @rule()
-    def reopen(self):
-        self.kms.close()
-        self.kms = KMS(self.path(), clock=self.clock)
-        self.connect()
-
     # --- what must be so after every step --------------------------------------------------------
 
     @invariant()
-    def steps_are_counted(self):
-        Machine.steps += 1
-
-    @invariant()
     def lists_say_what_the_model_says(self):
-        if not hasattr(self, "kms"):
-            return
         for scope, client in enumerate(self.clients):
             listed = [each["KeyId"] for each in client.list_keys()["Keys"]]
             own = {name: each for name, each in self.model.keys.items() if each.scope == scope}
@@ -373,8 +308,6 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def keys_are_as_the_model_says(self):
-        if not hasattr(self, "kms"):
-            return
         for key, expected in self.model.keys.items():
             found = self.clients[expected.scope].describe_key(KeyId=key)["KeyMetadata"]
             assert found["KeyState"] == expected.state
@@ -386,8 +319,6 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def every_name_reaches_its_key_or_is_refused(self):
         """Each time by the same names, so that what was remembered of them shows."""
-        if not hasattr(self, "kms"):
-            return
         for scope, client in enumerate(self.clients):
             for name in NAMES:
                 key = self.model.aliases.get((scope, name))
@@ -404,29 +335,6 @@ class Machine(RuleBasedStateMachine):
             assert answer["KeyId"].endswith(f"key/{key}")
 
 
-def explore(examples: int, steps: int, at_least: int = 0) -> type:
-    """The machine as a test, with as many runs of as many steps; fails after fewer in all."""
-
-    class Case(Machine.TestCase):  # type: ignore[misc, valid-type]  # made by hypothesis
-        def runTest(self) -> None:  # noqa: N802 - unittest's name
-            before = Machine.steps
-            super().runTest()
-            done = Machine.steps - before
-            print(f"{done:,} steps")  # noqa: T201 - shown by make test-slow
-            assert done >= at_least
-
-    Case.settings = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        report_multiple_bugs=False,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    # Found in seconds, a failure takes a minute or two to be made small. The long run takes
-    # minutes, and more on a machine that does other things too.
-    return pytest.mark.timeout(3600 if at_least else 600)(Case)
-
-
-TestKms = explore(examples=15, steps=40)
+TestKms = explore(Machine, examples=15, steps=40)
 # Minutes: 6,000 steps
-TestKmsLonger = pytest.mark.slow(explore(examples=120, steps=80, at_least=6000))
+TestKmsLonger = pytest.mark.slow(explore(Machine, examples=120, steps=80, at_least=6000))
