@@ -1,7 +1,7 @@
 """Grants: CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant.
 
-Grants are kept and listed. The decision in force (`iam.decision`) does not look at them yet, but
-for RetireGrant, which the grant itself decides.
+Here they are kept and listed; `ops.authorisation` reads them for its decisions, and RetireGrant
+is decided by the grant itself.
 """
 
 from __future__ import annotations
