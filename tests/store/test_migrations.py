@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
-from clavero.store import aliases, keys, migrate, schema, tags, versions
+from clavero.store import aliases, grants, keys, migrate, schema, tags, versions
 from clavero.store import folder as found
 from clavero.store.engine import open_store
 from clavero.store.errors import StoreError
@@ -51,6 +51,9 @@ def test_the_program_knows_exactly_the_packaged_migrations():
     assert script.get_current_head() == schema.HEAD
 
 
+# The next test compares those of expressions.
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
 def test_autogenerate_finds_no_difference(migrated):
     with migrated.connect() as tx:
         context = MigrationContext.configure(tx, opts={"compare_type": True})
@@ -158,6 +161,28 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(folder, make_key, mon
         assert kept.execute("SELECT count(*) FROM keys").fetchone() == (1,)
     kept.close()
     assert found.Found.OLDER is found.inspect(folder / "clavero.db")
+
+
+def test_grants_of_the_fifth_schema_are_found_by_the_names_of_roles(folder, make_key):
+    folder.mkdir(mode=0o700)
+    fifth = create_engine(f"sqlite:///{folder / 'clavero.db'}")
+    key, version = make_key(1)
+    roles = f"arn:aws:iam::{key.account}:role/"
+    grant = grants.GrantRow(
+        key.region, key.account, key.key_id, 64 * "0", None, f"{roles}team/app", None, None, None,
+        '["Encrypt"]', None, key.account, 1.0,
+    )  # fmt: skip
+    with fifth.begin() as tx:
+        tx.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        migrate.upgrade(tx, "0005")
+        keys.insert_key(tx, key, version)
+        grants.insert_grant(tx, grant)
+    fifth.dispose()
+    with open_store(folder) as store, store.read() as tx:
+        found_grants = grants.of_grantees(
+            tx, key.region, key.account, key.key_id, [], (roles, "app")
+        )
+        assert found_grants == [grant]
 
 
 def test_a_store_of_the_second_schema_is_upgraded_with_all_its_rows(folder, make_key):

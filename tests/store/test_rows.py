@@ -444,6 +444,53 @@ def test_grants(store, make_key):
             grants.insert_grant(tx, wrong)
 
 
+def _granting(key: KeyRow, number: int, grantee: str) -> GrantRow:
+    return GrantRow(
+        *named(key), f"{number:064x}", None, grantee, None, None, None, '["Encrypt"]', None,
+        key.account, 1.0,
+    )  # fmt: skip
+
+
+def test_grants_to_a_role_of_any_path(store, make_key):
+    key, version = make_key(1)
+    roles = f"arn:aws:iam::{key.account}:role/"
+    wanted = [_granting(key, 1, f"{roles}app"), _granting(key, 2, f"{roles}a/b/app")]
+    others = ["App", "xapp", "app/other", "app%", "a_p"]
+    with store.write() as tx:
+        keys.insert_key(tx, key, version)
+        for each in (
+            *wanted,
+            _granting(key, 3, "arn:aws:iam::999999999999:role/app"),
+            _granting(key, 4, f"arn:aws:iam::{key.account}:user/app"),
+            *(_granting(key, 5 + at, roles + name) for at, name in enumerate(others)),
+        ):
+            grants.insert_grant(tx, each)
+        found = grants.of_grantees(tx, *named(key), [], (roles, "app"))
+        assert sorted(found, key=lambda each: each.grant_id) == wanted
+        found = grants.of_grantees(tx, *named(key), [], (roles, "a_p"))
+        assert [each.grantee for each in found] == [f"{roles}a_p"]
+
+
+def test_finding_the_grants_of_a_role_takes_the_same_work_among_few_and_many(store, make_key):
+    pairs = [make_key(number) for number in range(2)]
+    roles = f"arn:aws:iam::{pairs[0][0].account}:role/"
+    steps = []
+    with store.write() as tx:
+        keys.insert_many(tx, pairs)
+        sqlite = tx.connection.driver_connection
+        for (key, _), count in zip(pairs, (1, 3_000), strict=True):
+            for number in range(count):
+                grants.insert_grant(tx, _granting(key, number, f"{roles}team/r{number}"))
+            ticks: list[int] = []
+            sqlite.set_progress_handler(lambda ticks=ticks: ticks.append(1), 1)
+            try:
+                assert len(grants.of_grantees(tx, *named(key), [], (roles, "r0"))) == 1
+            finally:
+                sqlite.set_progress_handler(None, 0)
+            steps.append(len(ticks))
+    assert steps[1] <= 2 * steps[0]
+
+
 def test_the_last_usage_takes_the_place_of_the_one_before(store, make_key):
     key, version = make_key(1)
     row = UsageRow(*named(key), "Encrypt", 5.0, "event", "request")

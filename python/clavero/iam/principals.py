@@ -145,10 +145,10 @@ class Principal:
 
     @property
     def role_range(self) -> tuple[str, str] | None:
-        """What a role's ARN begins and ends with, where the session's ARN has not its path."""
-        if self.who is not Who.ROLE or self.role_arn is not None:
+        """What a role's ARN begins with, and its name, where a session's ARN has not its path."""
+        if self.who is not Who.ROLE or self.role_arn is not None or self.role_name is None:
             return None
-        return f"arn:aws:iam::{self.account}:role/", f"/{self.role_name}"
+        return f"arn:aws:iam::{self.account}:role/", self.role_name
 
 
 def _kind(name: str) -> Who:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from .errors import StoreConflict
-from .schema import grants
+from .schema import GRANTEE_NAME, grants
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,11 @@ _OF_GRANTEES = select(*grants.c).where(
     *_KEY, grants.c.grantee.in_(bindparam("g_names", expanding=True))
 )
 _OF_SERVICE = select(*grants.c).where(*_KEY, grants.c.grantee_service == bindparam("g_service"))
-# The ARNs of an account's roles are one range: `0` is the character after `/`.
+# By the index of names: a range of `grantee` would have SQLite go through every role's grants.
 _OF_ROLES = select(*grants.c).where(
     *_KEY,
-    grants.c.grantee > bindparam("g_first"),
-    grants.c.grantee < bindparam("g_last"),
-    grants.c.grantee.like(bindparam("g_like"), escape="\\"),
+    text(f"{GRANTEE_NAME} = :g_name"),
+    func.substr(grants.c.grantee, 1, func.length(bindparam("g_first"))) == bindparam("g_first"),
 )
 # Over all keys of the Region, in the order of its index.
 _RETIRABLE = (
@@ -140,7 +139,7 @@ def of_grantees(
 ) -> list[GrantRow]:
     """Return the key's grants to any of the names, a service's too.
 
-    With `roles` also those to grantees that begin and end so: to roles of any path.
+    With `roles`, what the grantee begins with and its name, also those to roles of any path.
     """
     asked = _named(region, account, key_id, g_names=list(names))
     found = [GrantRow(*row) for row in tx.execute(_OF_GRANTEES, asked)]
@@ -149,11 +148,8 @@ def of_grantees(
             asked = _named(region, account, key_id, g_service=name)
             found += [GrantRow(*row) for row in tx.execute(_OF_SERVICE, asked)]
     if roles is not None:
-        first, last = roles
-        like = "".join(f"\\{each}" if each in "%_\\" else each for each in last)
-        asked = _named(
-            region, account, key_id, g_first=first, g_last=first[:-1] + "0", g_like=f"%{like}"
-        )
+        first, name = roles
+        asked = _named(region, account, key_id, g_first=first, g_name=name)
         found += [GrantRow(*row) for row in tx.execute(_OF_ROLES, asked)]
     return found
 
