@@ -9,7 +9,7 @@ use crate::crypto::ec::Curve;
 use crate::crypto::pkey::{KeyType, PrivateKey, PublicKey};
 use crate::crypto::{ec, ed25519, mac, mldsa, mlkem, rsa};
 use crate::error::{Error, Result};
-use crate::hsm::{Hsm, open_inner};
+use crate::hsm::{Hsm, Running, open_inner};
 use crate::key::depth_of;
 use crate::key::spec::{KeySpec, KeyUsage, MessageType, SigningAlgorithm, mac_algorithm, rsa_encryption};
 use crate::keytable::{KeyHandle, misfit};
@@ -105,12 +105,12 @@ impl Hsm {
     /// Runs `work` with the private key of `handle`, in a key scope.
     fn with_private_key<T>(
         &self,
+        _running: &Running<'_>,
         handle: KeyHandle,
         usage: KeyUsage,
         algorithm: &str,
         work: impl FnOnce(&KeyScope, &PrivateKey) -> Result<T>,
     ) -> Result<T> {
-        let _running = self.enter_batch()?;
         let (key_type, key) = self.private_key(handle, usage, algorithm)?;
         with_keys(self.memory(), depth_of(key_type), |scope| work(scope, &key))
     }
@@ -131,7 +131,8 @@ impl Hsm {
     pub fn sign(&self, handle: KeyHandle, algorithm: &str, message_type: &str, message: &[u8]) -> Result<Vec<u8>> {
         let key_type = self.pair_type(handle, KeyUsage::SignVerify, algorithm)?;
         let input = prepare(key_type, algorithm, message_type, message)?;
-        self.with_private_key(handle, KeyUsage::SignVerify, algorithm, |scope, key| sign(scope, key, &input))
+        let running = self.enter_batch()?;
+        self.with_private_key(&running, handle, KeyUsage::SignVerify, algorithm, |scope, key| sign(scope, key, &input))
     }
 
     /// Whether `signature` is one of `message` under the public key (SubjectPublicKeyInfo) of a pair of this spec.
@@ -169,13 +170,14 @@ impl Hsm {
     /// Opens RSAES_OAEP; gives the plaintext. Whatever is wrong with it is [`Error::InvalidCiphertext`].
     pub fn rsa_decrypt(&self, handle: KeyHandle, algorithm: &str, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let mut out = Zeroizing::new([0; 512]);
-        let len = self.rsa_decrypt_into(handle, algorithm, ciphertext, &mut out[..])?;
+        let len = self.rsa_decrypt_into(&self.enter_batch()?, handle, algorithm, ciphertext, &mut out[..])?;
         Ok(Zeroizing::new(out[..len].to_vec()))
     }
 
     /// As [`rsa_decrypt`](Self::rsa_decrypt), into the front of `out`, which has at least 512 bytes; gives the length.
     pub(crate) fn rsa_decrypt_into(
         &self,
+        running: &Running<'_>,
         handle: KeyHandle,
         algorithm: &str,
         ciphertext: &[u8],
@@ -187,7 +189,7 @@ impl Hsm {
             return Err(misfit(algorithm, KeySpec::Pair(key_type)));
         }
         ensure_tested(Tested::RsaOaep)?;
-        self.with_private_key(handle, KeyUsage::EncryptDecrypt, algorithm, |scope, key| {
+        self.with_private_key(running, handle, KeyUsage::EncryptDecrypt, algorithm, |scope, key| {
             rsa::decrypt(scope, key, hash, ciphertext, out)
         })
     }
@@ -223,12 +225,18 @@ impl Hsm {
     /// ECDH with a peer's public key (SubjectPublicKeyInfo) on the same NIST curve: the raw x coordinate.
     pub fn derive_shared_secret(&self, handle: KeyHandle, peer_public_key: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let mut out = Zeroizing::new([0; ec::MAX_FIELD_LEN]);
-        let len = self.derive_shared_secret_into(handle, peer_public_key, &mut out[..])?;
+        let len = self.derive_shared_secret_into(&self.enter_batch()?, handle, peer_public_key, &mut out[..])?;
         Ok(Zeroizing::new(out[..len].to_vec()))
     }
 
     /// As [`derive_shared_secret`](Self::derive_shared_secret), into the front of `out`; gives the length.
-    pub(crate) fn derive_shared_secret_into(&self, handle: KeyHandle, peer_public_key: &[u8], out: &mut [u8]) -> Result<usize> {
+    pub(crate) fn derive_shared_secret_into(
+        &self,
+        running: &Running<'_>,
+        handle: KeyHandle,
+        peer_public_key: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize> {
         let out = out.first_chunk_mut().ok_or(Error::Internal("a shared secret's room"))?;
         let key_type = self.pair_type(handle, KeyUsage::KeyAgreement, "ECDH")?;
         let (KeyType::Ec(Curve::P256) | KeyType::Ec(Curve::P384) | KeyType::Ec(Curve::P521)) = key_type else {
@@ -236,7 +244,7 @@ impl Hsm {
         };
         ensure_tested(Tested::Ecdh)?;
         let peer = PublicKey::from_spki(key_type, peer_public_key)?;
-        self.with_private_key(handle, KeyUsage::KeyAgreement, "ECDH", |scope, key| ec::agree(scope, key, &peer, out))
+        self.with_private_key(running, handle, KeyUsage::KeyAgreement, "ECDH", |scope, key| ec::agree(scope, key, &peer, out))
     }
 
     /// A fresh shared secret under an ML-KEM public key (SubjectPublicKeyInfo), and its ciphertext.
@@ -258,7 +266,7 @@ impl Hsm {
             return Err(misfit("ML_KEM", KeySpec::Pair(key_type)));
         }
         ensure_tested(crate::selftest::of_key(key_type))?;
-        self.with_private_key(handle, KeyUsage::EncapsulateDecapsulate, "ML_KEM", |scope, key| {
+        self.with_private_key(&self.enter_batch()?, handle, KeyUsage::EncapsulateDecapsulate, "ML_KEM", |scope, key| {
             let mut secret = Zeroizing::new([0; mlkem::SECRET_LEN]);
             mlkem::decapsulate(scope, key, ciphertext, &mut secret)?;
             Ok(secret)

@@ -61,6 +61,9 @@ pub struct NewKey {
     pub public_key: Option<Vec<u8>>,
 }
 
+/// Proof that `seal` waits for the operation that has it.
+pub(crate) type Running<'a> = RwLockReadGuard<'a, ()>;
+
 pub(crate) struct Inner {
     root: RootSeal,
     domains: BTreeMap<String, Domain>,
@@ -158,8 +161,9 @@ impl Hsm {
         self.sealing.load(Ordering::Relaxed)
     }
 
-    /// Holds off `seal` while a batch, or an operation with a private key, runs.
-    pub(crate) fn enter_batch(&self) -> Result<RwLockReadGuard<'_, ()>> {
+    /// Holds off `seal` while a batch, or an operation with a private key, runs. Once an operation: who enters again behind a waiting
+    /// `seal` would wait for it, as it for him.
+    pub(crate) fn enter_batch(&self) -> Result<Running<'_>> {
         self.guard()?;
         Ok(self.batches.read().unwrap_or_else(PoisonError::into_inner))
     }

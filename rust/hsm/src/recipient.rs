@@ -87,9 +87,9 @@ impl Hsm {
         algorithm: &str,
         ciphertext: &[u8],
     ) -> Result<Vec<u8>> {
-        let _running = self.enter_batch()?;
+        let running = self.enter_batch()?;
         self.with_scratch(|scratch| {
-            let len = self.rsa_decrypt_into(handle, algorithm, ciphertext, &mut scratch.plaintext)?;
+            let len = self.rsa_decrypt_into(&running, handle, algorithm, ciphertext, &mut scratch.plaintext)?;
             self.envelop(recipient, &scratch.plaintext[..len])
         })
     }
@@ -129,9 +129,9 @@ impl Hsm {
 
     /// As [`derive_shared_secret`](Self::derive_shared_secret), for the recipient.
     pub fn derive_shared_secret_for(&self, recipient: &Recipient, handle: KeyHandle, peer_public_key: &[u8]) -> Result<Vec<u8>> {
-        let _running = self.enter_batch()?;
+        let running = self.enter_batch()?;
         self.with_scratch(|scratch| {
-            let len = self.derive_shared_secret_into(handle, peer_public_key, &mut scratch.plaintext)?;
+            let len = self.derive_shared_secret_into(&running, handle, peer_public_key, &mut scratch.plaintext)?;
             self.envelop(recipient, &scratch.plaintext[..len])
         })
     }

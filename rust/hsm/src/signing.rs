@@ -58,14 +58,15 @@ impl Hsm {
         self.with_scratch(|scratch| {
             let Scratch { key, plaintext, .. } = scratch;
             let guard = self.read()?;
-            let len = open_inner(&guard)?.keys.open_shielded(&secret.0, plaintext)?;
+            let keys = &open_inner(&guard)?.keys; // under one lock: who takes it twice waits for a writer who waits for him
+            let len = keys.open_shielded(&secret.0, plaintext)?;
             let (mut from, mut to) = key.split_at_mut(32);
             hmac_sha256_into(&plaintext[..len], date.as_bytes(), from)?;
             for part in [region.as_bytes(), service.as_bytes(), b"aws4_request"] {
                 hmac_sha256_into(from, part, to)?;
                 std::mem::swap(&mut from, &mut to);
             }
-            self.shield(from)
+            keys.shield(from).map(SigningSecret)
         })
     }
 

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use clavero_hsm::blob::Blob;
 use clavero_hsm::{EncryptionContext, Error, Hsm, KeyBinding, KeyHandle, Recipient};
 use support::{BINDING, context, decrypt, encrypt, hsm};
@@ -102,4 +104,52 @@ fn a_sealed_hsm_answers_nobody() {
     assert_eq!(hsm.generate_data_key_for(&recipient, key, &mut none, 1), Err(Error::Sealed));
     assert_eq!(hsm.derive_shared_secret_for(&recipient, key, b""), Err(Error::Sealed));
     assert_eq!(hsm.generate_data_key_pair_for(&recipient, key, "ECC_NIST_P256", &mut none).err(), Some(Error::Sealed));
+}
+
+/// Runs `work` on two threads until it is refused, and `meanwhile` beside them; none may wait for ever.
+fn nobody_hangs(work: impl Fn() -> bool + Clone + Send + 'static, meanwhile: impl FnOnce() + Send + 'static) {
+    let (done, finished) = std::sync::mpsc::channel();
+    for _ in 0..2 {
+        let (work, done) = (work.clone(), done.clone());
+        std::thread::spawn(move || {
+            while work() {}
+            done.send(()).unwrap();
+        });
+    }
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(5)); // the threads are at it
+        meanwhile();
+        done.send(()).unwrap();
+    });
+    for _ in 0..3 {
+        finished.recv_timeout(std::time::Duration::from_secs(20)).expect("a deadlock");
+    }
+}
+
+#[test]
+fn sealing_waits_for_answers_to_recipients_and_they_do_not_wait_for_it() {
+    let (recipient, _) = recipient(&hsm(), "RSA_2048");
+    for _ in 0..30 {
+        let (hsm, recipient) = (Arc::new(hsm()), recipient.clone());
+        let key = hsm.create_key(&bound("ECC_NIST_P521", "KEY_AGREEMENT")).unwrap();
+        let (sealing, peer) = (Arc::clone(&hsm), key.public_key.unwrap());
+        let derive = move || hsm.derive_shared_secret_for(&recipient, key.handle, &peer) != Err(Error::Sealed);
+        nobody_hangs(derive, move || sealing.seal().unwrap());
+    }
+}
+
+#[test]
+fn signing_keys_are_derived_while_keys_come_and_go() {
+    let hsm = Arc::new(hsm());
+    let sealed = hsm.create_access_secret(BINDING.region, "access").unwrap();
+    let secret = Arc::new(hsm.load_access_secret(BINDING.region, "access", &sealed).unwrap());
+    let loading = Arc::clone(&hsm);
+    let derive = move || hsm.derive_signing_key(&secret, "20260101", "us-east-1", "kms").is_ok();
+    nobody_hangs(derive, move || {
+        for _ in 0..2000 {
+            let (_, _, handle) = loading.generate_key(&BINDING).unwrap();
+            loading.unload_key(handle).unwrap();
+        }
+        loading.seal().unwrap();
+    });
 }
