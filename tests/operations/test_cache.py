@@ -116,6 +116,43 @@ def test_a_key_that_was_found_while_aliases_changed_is_not_another_key(reopened,
         client.encrypt(KeyId=key_id, Plaintext=b"x")
 
 
+def test_an_old_version_that_was_found_while_keys_changed_is_of_the_cached_key(
+    folder_with_key, monkeypatch
+):
+    """Its ciphertext names the key: were that an object of its own, no change would reach it."""
+    folder, key_id = folder_with_key
+    with KMS(folder) as kms:
+        blob = kms.client().encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+        kms.client().rotate_key_on_demand(KeyId=key_id)
+    with KMS(folder) as kms:
+        client, get = kms.client(), keys.get
+        region = kms._directory.scope("us-east-1", "000000000000").keys
+
+        def overtaken(tx, *named):
+            region.generation += 1  # another key changes: what was read is not kept
+            return get(tx, *named)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(keys, "get", overtaken)
+            client.decrypt(CiphertextBlob=blob)
+        client.disable_key(KeyId=key_id)
+        with pytest.raises(client.exceptions.DisabledException):
+            client.decrypt(CiphertextBlob=blob)
+
+
+def test_nothing_is_kept_of_accounts_that_have_no_key(deployment, client, refused):
+    directory = deployment.kms._directory
+    client.create_key()
+    before = set(directory._scopes)
+    for number in range(20):
+        account = f"{900 + number:012d}"
+        missing = f"arn:aws:kms:us-east-1:{account}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+        refused("AccessDeniedException", client.encrypt, KeyId=missing, Plaintext=b"x")
+        alias = f"arn:aws:kms:us-east-1:{account}:alias/a"
+        refused("AccessDeniedException", client.encrypt, KeyId=alias, Plaintext=b"x")
+    assert set(directory._scopes) == before
+
+
 def test_a_new_key_that_is_found_before_its_maker_has_it_is_one_key(reopened, monkeypatch):
     _, client, _ = reopened
     gate, add = Gate(), Directory.add
@@ -147,8 +184,8 @@ def test_an_alias_that_was_looked_up_before_it_moved_is_looked_up_again(reopened
     second = client.create_key()["KeyMetadata"]
     gate, load = Gate(), Directory._load
 
-    def held(self, owner, wanted):
-        key = load(self, owner, wanted)
+    def held(self, region, account, wanted):
+        key = load(self, region, account, wanted)
         if wanted == key_id:
             gate()
         return key

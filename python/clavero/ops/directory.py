@@ -294,26 +294,29 @@ class Directory:
 
     def find(self, region: str, account: str, key_id: str) -> Key | None:
         """The key of that id, or None. The Region must be one that has keys: its name is kept."""
-        return self._load(self.scope(region, account), key_id)
+        return self._load(self.scope(region, account).keys, account, key_id)
 
     def version(self, region: RegionKeys, hbkid: bytes) -> Version | None:
         """The key version of that HBKID, or None."""
         found = region.by_hbkid.get(hbkid)
         if found is not None:
             return found
+        generation = region.generation
         with self._store.read() as tx:
             row = versions.get(tx, region.name, hbkid)
         if row is None:
             return None
-        key = self._load(self.scope(region.name, row.account), row.key_id)
+        key = self._load(region, row.account, row.key_id)
         if key is None:
             return None
         with self._lock:
             version = key.version(hbkid)
             if version is None:
                 version = Version(key, row)
-                key.admit(version)
-                region.by_hbkid[hbkid] = version
+                # A key that is not the cached one hears of no change: no later call may find it.
+                if region.generation == generation and self._cached(key.row) is key:
+                    key.admit(version)
+                    region.by_hbkid[hbkid] = version
             return version
 
     def _look_up(self, scope: Scope, reference: str) -> Key:
@@ -333,7 +336,7 @@ class Directory:
                     errors.alias_not_found(arn.alias_arn(named.region, named.account, named.value)),
                 )
             key_id = alias.key_id
-        key = self._load(self.scope(named.region, named.account), key_id)
+        key = self._load(region, named.account, key_id)
         if key is None:
             missing = arn.key_arn(named.region, named.account, key_id)
             raise _unknown(scope, named.account, errors.key_not_found(missing))
@@ -345,29 +348,31 @@ class Directory:
                 scope.references[reference] = key
         return key
 
-    def _load(self, owner: Scope, key_id: str) -> Key | None:
-        key = owner.by_id.get(key_id)
+    def _load(self, region: RegionKeys, account: str, key_id: str) -> Key | None:
+        # No scope is made for an account of which a caller only says that it has a key.
+        scope = self._scopes.get((region.name, account))
+        key = None if scope is None else scope.by_id.get(key_id)
         if key is not None:
             return key
-        region = owner.keys
         generation = region.generation
         with self._store.read() as tx:
-            row = keys.get(tx, owner.region, owner.account, key_id)
+            row = keys.get(tx, region.name, account, key_id)
             current = None
             expires = None
             if row is not None and row.current_version is not None:
                 current = versions.get(tx, region.name, row.current_version)
                 if row.origin == "EXTERNAL":
-                    expires = materials.earliest_expiry(tx, owner.region, owner.account, key_id)
+                    expires = materials.earliest_expiry(tx, region.name, account, key_id)
         if row is None:
             return None
         if row.current_version is not None and (
-            current is None or (current.account, current.key_id) != (owner.account, key_id)
+            current is None or (current.account, current.key_id) != (account, key_id)
         ):
             raise StoreError(
                 f"The key {key_id} has no key material in the store: its rows were changed. "
                 "Restore the store from a backup."
             )
+        owner = self.scope(region.name, account)
         with self._lock:
             known = owner.by_id.get(key_id)
             if known is not None:
@@ -378,6 +383,10 @@ class Directory:
             if region.generation == generation:
                 self._keep(owner, key)
             return key
+
+    def _cached(self, row: KeyRow) -> Key | None:
+        scope = self._scopes.get((row.region, row.account))
+        return None if scope is None else scope.by_id.get(row.key_id)
 
     @staticmethod
     def _made(row: KeyRow, version: VersionRow | None, handle: int | None) -> Key:
@@ -446,9 +455,7 @@ class Directory:
         with self._lock:
             for key in keys_:
                 key.epoch += 1
-                row = key.row
-                scope = self._scopes.get((row.region, row.account))
-                cached = None if scope is None else scope.by_id.get(row.key_id)
+                cached = self._cached(key.row)
                 if cached is not None and cached is not key:
                     cached.epoch += 1
 
