@@ -179,6 +179,29 @@ def test_a_new_key_that_is_found_before_its_maker_has_it_is_one_key(reopened, mo
         client.decrypt(CiphertextBlob=blob)
 
 
+def test_a_rotation_that_follows_a_replication_reaches_the_replica(reopened, monkeypatch):
+    kms, client, _ = reopened
+    key_id = client.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    gate, add = Gate(), Directory.add
+
+    def held(self, row, version, handle):
+        gate()
+        return add(self, row, version, handle)
+
+    monkeypatch.setattr(Directory, "add", held)
+    with background(lambda: client.replicate_key(KeyId=key_id, ReplicaRegion="eu-west-1")):
+        assert gate.reached.wait(HELD)  # committed, and not yet in memory
+        with background(lambda: client.rotate_key_on_demand(KeyId=key_id)):
+            # It commits now, unless it waits for its turn as it should
+            threading.Event().wait(0.3)
+            gate.open.set()
+    clients = client, kms.client(region="eu-west-1")
+    rotated = [
+        each.generate_data_key(KeyId=key_id, KeySpec="AES_256")["KeyMaterialId"] for each in clients
+    ]
+    assert len(set(rotated)) == 1
+
+
 def test_an_alias_that_was_looked_up_before_it_moved_is_looked_up_again(reopened, monkeypatch):
     _, client, key_id = reopened
     second = client.create_key()["KeyMetadata"]

@@ -48,22 +48,24 @@ def replicate_key(context: OpsContext, call: Call) -> Response:
         policy = policies.checked(context, call, replica_arn)
     given_tags = tags.checked(params.get("Tags", ()), context.quotas.tags)
     context.ensure_domain(region)
-    with context.directory.order, context.store.write() as tx:
-        row, rows = _unchanged(context, tx, call, region_errors.not_a_primary_key, primary)
-        if any(each.region == region for each in rows):
-            raise region_errors.replica_exists()
-        replica = replace(
-            row,
-            region=region,
-            description=params.get("Description", ""),
-            created=call.time,
-            policy=policy,
-        )
-        check_quota(context, tx, replica)
-        replica, current = _store(context, tx, row, replica)
-        if given_tags:
-            stored_tags.put(tx, region, account, key_id, given_tags)
-    key = context.directory.add(replica, current, None)
+    with context.directory.order:
+        with context.store.write() as tx:
+            row, rows = _unchanged(context, tx, call, region_errors.not_a_primary_key, primary)
+            if any(each.region == region for each in rows):
+                raise region_errors.replica_exists()
+            replica = replace(
+                row,
+                region=region,
+                description=params.get("Description", ""),
+                created=call.time,
+                policy=policy,
+            )
+            check_quota(context, tx, replica)
+            replica, current = _store(context, tx, row, replica)
+            if given_tags:
+                stored_tags.put(tx, region, account, key_id, given_tags)
+        # In the order of commits: a rotation that follows must find it, to change it.
+        key = context.directory.add(replica, current, None)
     metadata = describe(context, key)
     metadata |= {"KeyState": "Creating", "Enabled": False}
     metadata.pop("CurrentKeyMaterialId", None)
