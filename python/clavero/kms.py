@@ -175,6 +175,7 @@ class KMS:
         from clavero.seeds.apply import apply
 
         keys, owners = seed
+        accounts.check(self._accounts, owners)  # a seed that is refused changes no key either
         apply(self._context, self._sink, keys, self._clock.now())
         accounts.apply(self._accounts, owners)
 

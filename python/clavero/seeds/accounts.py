@@ -36,12 +36,8 @@ def load(source: Source) -> list[SeedAccount]:
     return found
 
 
-def apply(accounts: Accounts, entries: list[SeedAccount]) -> None:
-    """Make the accounts and access keys that are missing.
-
-    Raises SeedError where an access key is there with another secret or of another account; then
-    nothing was made.
-    """
+def check(accounts: Accounts, entries: list[SeedAccount]) -> None:
+    """SeedError where an access key is there with another secret or of another account."""
     there = {row.access_key_id: row for row in accounts.access_keys()}
     for entry in entries:
         for access_key_id, secret in entry.access_keys:
@@ -54,6 +50,11 @@ def apply(accounts: Accounts, entries: list[SeedAccount]) -> None:
                     f"{entry.where}: the access key {access_key_id} is there with another secret "
                     "or of another account: change the seed, or delete the access key"
                 )
+
+
+def apply(accounts: Accounts, entries: list[SeedAccount]) -> None:
+    """Make the accounts and access keys that are missing, once `check` has refused nothing."""
+    there = {row.access_key_id for row in accounts.access_keys()}
     for entry in entries:
         accounts.ensure(entry.id)
         for access_key_id, secret in entry.access_keys:
