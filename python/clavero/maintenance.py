@@ -32,6 +32,8 @@ DOMAIN_KEY_LIFETIME: Final = 86_400.0
 IDLE_SWEEP: Final = 600.0
 REWRAP_BATCH: Final = 200
 ROTATION_BATCH: Final = 100
+# The longest that the watch thread goes without looking, in seconds
+LOOK_AGAIN: Final = 60.0
 
 
 class Maintenance:
@@ -67,7 +69,8 @@ class Maintenance:
             next_deletion = self._delete_due(now)
             next_expiry = self._expire_due(now)
             next_rotation = self._rotate_keys_due(now)
-            if now >= self._next_sweep:
+            # A sweep that is further away was set before the clock was set back.
+            if not self._next_sweep - IDLE_SWEEP <= now < self._next_sweep:
                 self._next_sweep = now + IDLE_SWEEP
                 self._hsm.evict_idle_keys()
                 self._usage.flush_quietly()
@@ -174,7 +177,7 @@ class Maintenance:
         overdue = []
         for region in self._hsm.status()["domains"]:
             created = max(created for _, active, created in self._hsm.domain_keys(region) if active)
-            if now >= created + DOMAIN_KEY_LIFETIME:
+            if abs(now - created) >= DOMAIN_KEY_LIFETIME:  # or the clock was set back by as much
                 overdue.append(region)
             else:
                 next_due = min(next_due, created + DOMAIN_KEY_LIFETIME)
@@ -325,8 +328,8 @@ class Watch:
         while not self._stop.wait(self._interval):
             now = self._clock.now()
             try:
-                if now >= due:
-                    due = min(self._run_due(now), now + 60.0)
+                if not due - LOOK_AGAIN <= now < due:  # it is due, or the clock was set back
+                    due = min(self._run_due(now), now + LOOK_AGAIN)
             except (KMSError, StoreError, _native.HsmError):
                 _log.exception("a job that was due failed; it is tried again")
 

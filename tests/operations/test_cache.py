@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from clavero import KMS
+from clavero import KMS, ManualClock
+from clavero.maintenance import Watch
 from clavero.ops.directory import Directory
 from clavero.store import keys
 
@@ -295,3 +296,39 @@ def test_the_domain_key_rotates_once_a_day_by_itself(deployment, client):
     assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     record = next(each for each in deployment.records() if each["eventName"] == "RotateDomainKey")
     assert record["eventType"] == "AwsServiceEvent"
+
+
+def test_what_is_due_by_the_clock_goes_on_after_it_was_set_back(deployment, client):
+    """Idle keys leave and the domain key rotates, though their dates are in the far future now."""
+    client.create_key()
+    before = deployment.kms._hsm.domain_keys("us-east-1")
+    run_due, clock = deployment.kms._maintenance.run_due, deployment.clock
+    clock.set(clock.now() - 86_400, allow_backwards=True)
+    for _ in range(3):
+        run_due(clock.now())
+        clock.advance(600)
+    assert deployment.kms.status()["loaded_keys"] == 0
+    rotating = deployment.kms._maintenance._rotating
+    assert rotating is not None
+    rotating.join(HELD)
+    assert deployment.kms._hsm.domain_keys("us-east-1")[0][0] != before[0][0]
+
+
+def test_the_watch_thread_looks_again_after_the_clock_was_set_back():
+    """Material that expires soon by the new time does not wait for the old time to come back."""
+    clock, looked = ManualClock(), threading.Semaphore(0)
+
+    def run_due(now):
+        looked.release()
+        return now + 3600
+
+    watch = Watch(clock, run_due, interval=0.01)
+    try:
+        for back in (0, 3600, 3600):
+            clock.set(clock.now() - back, allow_backwards=True)
+            assert looked.acquire(timeout=HELD)
+        clock.advance(60)
+        assert looked.acquire(timeout=HELD)
+        assert not looked.acquire(timeout=0.1)
+    finally:
+        watch.stop()
