@@ -317,6 +317,36 @@ def test_what_is_authorised(replicated, refused):
     assert [key.arn for key in keys] == [one.arn(HOME), one.arn(AWAY)]
 
 
+def test_the_requested_region_is_the_one_that_gets_the_key(made, refused):
+    """A policy that keeps keys out of a Region keeps replicas, and primary keys, out of it too."""
+
+    def user(denied: str, *regions: str) -> Any:
+        deny = {"Effect": "Deny", "Action": denied, "Resource": "*"}
+        where = {"StringEquals": {"aws:RequestedRegion": list(regions)}}
+        allow = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
+        return made.deployment.kms.client(
+            principal=f"arn:aws:iam::{ACCOUNT}:user/alice",
+            region=HOME,
+            identity_policies=[{"Statement": [allow, {**deny, "Condition": where}]}],
+        )
+
+    tagged = {"KeyId": made.id, "Tags": [{"TagKey": "a", "TagValue": "1"}]}
+    for denied in ("kms:CreateKey", "kms:TagResource"):
+        away = user(denied, AWAY, FAR)
+        text = refused(
+            "AccessDeniedException", away.replicate_key, **tagged, ReplicaRegion=AWAY
+        )  # fmt: skip
+        assert f"is not authorized to perform: {denied}" in text
+        away.create_key(Tags=tagged["Tags"])
+        home = user(denied, HOME)
+        refused("AccessDeniedException", home.create_key, Tags=tagged["Tags"])
+    home.replicate_key(**tagged, ReplicaRegion=AWAY)
+    moved = {"KeyId": made.id, "PrimaryRegion": AWAY}
+    away = user("kms:UpdatePrimaryRegion", AWAY)
+    refused("AccessDeniedException", away.update_primary_region, **moved)
+    user("kms:UpdatePrimaryRegion", FAR).update_primary_region(**moved)
+
+
 def test_others_are_refused(replicated, refused):
     one = replicated
     user = f"arn:aws:iam::{ACCOUNT}:user/alice"

@@ -50,10 +50,14 @@ class Resource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NamedResource:
-    """A resource that is no object otherwise: an alias, or everything of an account (`*`)."""
+    """A resource that is no object otherwise: an alias, or everything of an account (`*`).
+
+    `region` is where the action on it is, where that is not the Region that is asked.
+    """
 
     arn: str
     account: str
+    region: str | None = None
 
 
 class Effect(Enum):

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from clavero.iam.compile import Policy, compile_policy, compile_stored
-from clavero.iam.decision import ALLOWED, Decision, Request, Resource, decide, decide_retirement
+from clavero.iam.decision import (
+    ALLOWED,
+    Decision,
+    NamedResource,
+    Request,
+    Resource,
+    decide,
+    decide_retirement,
+)
 from clavero.iam.documents import Kind
 from clavero.iam.grants import Grant
 from clavero.iam.matching import Value
@@ -151,8 +159,14 @@ def request_without_key(
 ) -> Request:
     """The request for an action on no key: on an alias, or on everything of the account."""
     facts = Facts(
-        context, call, action, None, resource.account, alias=":alias/" in resource.arn
-    )  # fmt: skip
+        context,
+        call,
+        action,
+        None,
+        resource.account,
+        alias=":alias/" in resource.arn,
+        region=resource.region if isinstance(resource, NamedResource) else None,
+    )
     return Request(call.principal, action, resource.arn, resource.account, facts)
 
 

@@ -37,11 +37,22 @@ class Facts:
     """The condition keys of one action of a call on one resource.
 
     `key` is the KMS key, None where the resource is none; `alias` says that it is an alias, which
-    has no kms: keys. `read` collects what was asked for and differs from call to call of the same
-    caller, action and key: on the rest, and on these, a decision depends and on nothing else.
+    has no kms: keys; `region` is where the action is, if not in the call's. `read` collects what
+    was asked for and differs from call to call of the same caller, action and key: on the rest, and
+    on these, a decision depends and on nothing else.
     """
 
-    __slots__ = ("_alias", "_call", "_context", "_key", "_known", "_operation", "account", "read")
+    __slots__ = (
+        "_alias",
+        "_call",
+        "_context",
+        "_key",
+        "_known",
+        "_operation",
+        "_region",
+        "account",
+        "read",
+    )
 
     def __init__(
         self,
@@ -52,6 +63,7 @@ class Facts:
         account: str,
         *,
         alias: bool = False,
+        region: str | None = None,
     ) -> None:
         self._context = context
         self._call = call
@@ -60,6 +72,7 @@ class Facts:
         self._alias = alias
         self._known: dict[str, Value] = {}
         self.account = account
+        self._region = region
         self.read: dict[str, Value] = {}
 
     def get(self, name: str, /) -> Value:
@@ -102,6 +115,13 @@ class Facts:
             return self._key.row
         keys = self._call.keys
         return keys[0].row if keys and self._call.operation.name == "ReplicateKey" else None
+
+    @property
+    def region(self) -> str:
+        """Where the action is. A key of another Region than the call's is to be primary there."""
+        if self._key is not None:
+            return self._key.row.region
+        return self._region or self._call.scope.region
 
     def member(self, name: str) -> Any:
         """The request's member of that name, or the one of two that this action is about."""
@@ -409,7 +429,7 @@ _FACTS: Final[Mapping[str, _Find]] = {
     # Of the call
     "aws:currenttime": _now,
     "aws:epochtime": lambda facts: _epoch(facts.call.time),
-    "aws:requestedregion": lambda facts: facts.call.scope.region,
+    "aws:requestedregion": lambda facts: facts.region,
     "aws:securetransport": _secure,
     "aws:sourcevpce": _vpce,
     "aws:sourcevpc": _vpc,

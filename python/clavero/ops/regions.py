@@ -149,13 +149,14 @@ def _as_created(call: Call, replica: KeyRow) -> dict[str, object]:
 def _needs_of_replicate(call: Call) -> Sequence[Need]:
     """On the primary key in its Region, and on what is to be in the replica's."""
     key = call.keys[0]
-    anything = NamedResource("*", call.scope.account)
+    region: str = call.params["ReplicaRegion"]
+    anything = NamedResource("*", call.scope.account, region)
     needs = [
         Need("kms:ReplicateKey", key, f"on resource: {key.arn}"),
         Need("kms:CreateKey", anything, "on resource: *"),
     ]
     if call.params.get("Tags"):
-        needs.append(to_tag(call.params["ReplicaRegion"], call.scope.account))
+        needs.append(to_tag(region, call.scope.account))
     return needs
 
 

@@ -101,12 +101,12 @@ def account_wide(action: str) -> Needs:
     return needs
 
 
-def to_tag(scope_region: str, account: str) -> Need:
+def to_tag(region: str, account: str) -> Need:
     """What a request for a new key with tags needs besides, on a key whose ARN nobody knows yet.
 
     AWS names no resource in the refusal.
     """
-    any_key = NamedResource(arn.key_arn(scope_region, account, "*"), account)
+    any_key = NamedResource(arn.key_arn(region, account, "*"), account, region)
     return Need("kms:TagResource", any_key, "")
 
 
