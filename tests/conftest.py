@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,3 +222,23 @@ def start_python() -> Callable[..., subprocess.Popen[bytes]]:
         )
 
     return start
+
+
+@pytest.fixture
+def dump_core(need_program: NeedProgram, tmp_path: Path) -> Callable[[int], Path]:
+    """Take a core dump of a process, with all of its mappings; the file."""
+    gcore = need_program("gcore")
+
+    def dump(pid: int) -> Path:
+        done = subprocess.run(
+            [gcore, "-a", "-o", tmp_path / "core", str(pid)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        core = tmp_path / f"core.{pid}"
+        assert core.exists(), done.stderr
+        return core
+
+    return dump

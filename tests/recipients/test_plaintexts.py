@@ -14,10 +14,7 @@ WORKER = Path(__file__).with_name("children") / "attested.py"
 
 
 @pytest.mark.parametrize("mode", ["attested", "plaintext"])
-def test_a_dump_of_the_process_has_no_plaintext(
-    enclave, tmp_path, start_python, need_program, mode
-):
-    gcore = need_program("gcore")
+def test_a_dump_of_the_process_has_no_plaintext(enclave, tmp_path, start_python, dump_core, mode):
     (tmp_path / "root.pem").write_bytes(enclave.root.pem)
     (tmp_path / "document").write_bytes(enclave.document())
     now = enclave.now.timestamp()
@@ -27,10 +24,7 @@ def test_a_dump_of_the_process_has_no_plaintext(
     )  # fmt: skip
     try:
         assert process.stdout.readline() == b"ready\n", process.communicate()[1]
-        command = [gcore, "-a", "-o", tmp_path / "core", str(process.pid)]
-        dump = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-        core = tmp_path / f"core.{process.pid}"
-        assert core.exists(), dump.stderr
+        core = dump_core(process.pid)
         assert process.communicate(b"", timeout=60)[0] == b"41\n"
     finally:
         process.kill()

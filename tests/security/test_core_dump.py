@@ -23,8 +23,7 @@ def hits(core: Path, needles: list[bytes]) -> int:
 
 
 @pytest.mark.parametrize("mode", ["sound", "leak"])
-def test_the_root_key(folder, tmp_path, start_python, need_program, mode):
-    gcore = need_program("gcore")
+def test_the_root_key(folder, start_python, dump_core, mode):
     folder.mkdir(mode=0o700)
     # A known key, which the process under test gets as a path only
     root = secrets.token_bytes(32)
@@ -36,15 +35,7 @@ def test_the_root_key(folder, tmp_path, start_python, need_program, mode):
     )
     try:
         assert process.stdout.readline() == b"ready\n", process.communicate()[1]
-        dump = subprocess.run(
-            [gcore, "-a", "-o", tmp_path / "core", str(process.pid)],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        core = tmp_path / f"core.{process.pid}"
-        assert core.exists(), dump.stderr
+        core = dump_core(process.pid)
         out, err = process.communicate(b"", timeout=60)
         assert process.returncode == 0, err
     finally:

@@ -53,8 +53,7 @@ def found(data: Any, needles: list[bytes]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("mode", ["sound", "leak"])
-def test_imported_bytes(folder, tmp_path, start_python, need_program, mode):
-    gcore = need_program("gcore")
+def test_imported_bytes(folder, start_python, dump_core, mode):
     curve = ec.generate_private_key(ec.SECP384R1())
     pair = rsa.generate_private_key(65537, 2048)
     numbers = pair.private_numbers()
@@ -84,15 +83,7 @@ def test_imported_bytes(folder, tmp_path, start_python, need_program, mode):
             process.stdin.write(json.dumps(materials["SYMMETRIC_DEFAULT"].hex()).encode() + b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"ready\n", process.communicate()[1]
-        dump = subprocess.run(
-            [gcore, "-a", "-o", tmp_path / "core", str(process.pid)],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        core = tmp_path / f"core.{process.pid}"
-        assert core.exists(), dump.stderr
+        core = dump_core(process.pid)
         out, err = process.communicate(b"", timeout=60)
         assert process.returncode == 0, err
     finally:
