@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.iam import worlds
@@ -108,3 +109,23 @@ def test_remembered_decisions_are_those_made_anew(seed):
                 for _ in range(2):
                     found = service._decide(call, action, round_.key)
                     assert (found.effect, found.because) == (anew.effect, anew.because)
+
+
+@pytest.mark.parametrize("operation", ["UpdateAlias", "DeleteAlias"])
+def test_a_key_that_loses_an_alias_after_a_race_decides_anew(operation):
+    """The alias was moved to a third key since the call looked whose it was."""
+    with KMS() as kms:
+        client = kms.client(account=A)
+        scope = kms._directory.scope("us-east-1", A)
+        ids = [client.create_key()["KeyMetadata"]["KeyId"] for _ in range(3)]
+        old, new, third = (kms._directory.resolve(scope, each) for each in ids)
+        client.create_alias(AliasName="alias/a", TargetKeyId=ids[0])
+        params = {"AliasName": "alias/a"} | (
+            {"TargetKeyId": ids[1]} if operation == "UpdateAlias" else {}
+        )
+        call = Call(OPERATIONS[operation], params, CALLERS[0], scope)
+        call.keys = (new, old) if operation == "UpdateAlias" else (old,)
+        client.update_alias(AliasName="alias/a", TargetKeyId=ids[2])
+        before = third.epoch
+        kms._service._handlers[operation].run(kms._context, call)
+        assert third.epoch > before

@@ -119,9 +119,22 @@ def update_alias(context: OpsContext, call: Call) -> Response:
             raise errors.key_not_found(new.arn) from None
         if not found:
             raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
-    context.directory.aliases_changed(scope.region)
-    context.directory.touched(*call.keys)
+    _changed(context, call, before)
     return {}
+
+
+def _changed(context: OpsContext, call: Call, before: AliasRow | None) -> None:
+    """The call's alias is another key's, or nobody's. It was that of the row before.
+
+    That may be no key of the call: another call can have changed the alias since this one looked.
+    """
+    directory, scope = context.directory, call.scope
+    directory.aliases_changed(scope.region)
+    directory.touched(*call.keys)
+    if before is not None:
+        key = directory.find(scope.region, scope.account, before.key_id)
+        if key is not None:
+            directory.touched(key)
 
 
 def _check_quota(context: OpsContext, tx: Connection, key: Key) -> None:
@@ -148,10 +161,10 @@ def delete_alias(context: OpsContext, call: Call) -> Response:
     name = call.params["AliasName"]
     scope = call.scope
     with context.store.write() as tx:
+        before = aliases.get(tx, scope.region, scope.account, name)
         if not aliases.remove(tx, scope.region, scope.account, name):
             raise errors.alias_not_found(arn.alias_arn(scope.region, scope.account, name))
-    context.directory.aliases_changed(scope.region)
-    context.directory.touched(*call.keys)
+    _changed(context, call, before)
     return {}
 
 
