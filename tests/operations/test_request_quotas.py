@@ -299,6 +299,21 @@ def test_a_new_primary_counts_in_both_regions():
     throttle.admit(request("UpdatePrimaryRegion", 1.0, PrimaryRegion="eu-west-2"))
 
 
+def test_buckets_that_are_full_are_forgotten(monkeypatch):
+    """Whoever names ever new Regions takes no memory with it, and no count is lost."""
+    monkeypatch.setattr("clavero.ops.throttle.MAX_BUCKETS", 10)
+    throttle = Throttle(RequestQuotas.only({"CreateKey": 4}))
+    throttle.admit(request("ReplicateKey", 0.0, ReplicaRegion="eu-west-1"))
+    throttle.admit(request("ReplicateKey", 0.0, ReplicaRegion="eu-west-1"))
+    for number in range(100):
+        throttle.admit(request("ReplicateKey", 0.0, ReplicaRegion=f"ap-east-{number}"))
+    with pytest.raises(KMSError, match=CODE):
+        throttle.admit(request("ReplicateKey", 0.0, ReplicaRegion="eu-west-1"))
+    for number in range(100):
+        throttle.admit(request("ReplicateKey", 1.0 + number, ReplicaRegion=f"eu-west-{number}"))
+        assert len(throttle._buckets) <= 10 + 2  # and what one call adds
+
+
 def test_a_clock_that_is_set_back_fills_nothing():
     throttle = Throttle(RequestQuotas.only({"ListKeys": 1}))
     throttle.admit(request("ListKeys", 100.0))

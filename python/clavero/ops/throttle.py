@@ -17,6 +17,9 @@ from clavero.ops.call import Call
 
 # Rounding of times in seconds since 1970 must not cost a request that is due.
 _ROUNDING: Final = 1e-5
+# Buckets that are kept; beyond it those that are full are forgotten, for a new one is as full.
+# Requests name Regions (ReplicaRegion), and any number of them.
+MAX_BUCKETS: Final = 65_536
 
 
 class _Bucket:
@@ -37,6 +40,10 @@ class _Bucket:
     def take(self, count: int) -> None:
         self._tokens -= count
 
+    def is_full(self, now: float) -> bool:
+        """Whether nothing that was taken is missing any more."""
+        return self._tokens + max(0.0, now - self._at) * self._rate >= self._size
+
 
 class Throttle:
     """Counts requests, and refuses what exceeds a quota: ThrottlingException.
@@ -54,6 +61,8 @@ class Throttle:
         """Count the call, whose keys are known; raises KMSError where a quota is exceeded."""
         account = call.principal.account
         with self._lock:
+            if len(self._buckets) > MAX_BUCKETS:
+                self._forget_full(call.time)
             found = []
             for name, region, count in _uses(call):
                 bucket = self._bucket(account, region, name, call.time)
@@ -64,6 +73,13 @@ class Throttle:
                 found.append((bucket, count))
             for bucket, count in found:
                 bucket.take(count)
+
+    def _forget_full(self, now: float) -> None:
+        self._buckets = {
+            place: bucket
+            for place, bucket in self._buckets.items()
+            if bucket is not None and not bucket.is_full(now)
+        }
 
     def _bucket(self, account: str, region: str, name: str, now: float) -> _Bucket | None:
         place = (account, region, name)
