@@ -6,8 +6,10 @@ import re
 
 import botocore.exceptions
 import pytest
+from botocore.config import Config
 
 from clavero import KMS, ManualClock
+from clavero.audit.sinks import AuditError
 from clavero.server.endpoint import Endpoint
 from clavero.server.listeners import Listener
 from clavero.testing import serving
@@ -68,6 +70,14 @@ def test_sts_says_who_asks(served):
         "Arn": f"arn:aws:iam::{ACCOUNT}:root",
         "UserId": ACCOUNT,
     }
+    record = served.kms.audit_records()[-1]
+    assert record["eventSource"] == "sts.amazonaws.com"
+    assert (record["eventName"], record["readOnly"]) == ("GetCallerIdentity", True)
+    assert record["requestID"] == answer["ResponseMetadata"]["RequestId"]
+    assert record["userIdentity"]["arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    assert record["requestParameters"] is None
+    assert record["tlsDetails"]["tlsVersion"] == "TLSv1.3"
+    before = len(served.kms.audit_records())
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         client.get_session_token()
     assert caught.value.response["Error"] == {
@@ -75,7 +85,37 @@ def test_sts_says_who_asks(served):
         "Code": "InvalidAction",
         "Message": "Could not find operation GetSessionToken for version 2011-06-15",
     }
+    assert len(served.kms.audit_records()) == before, "no operation of ours: no call, no record"
     client.close()
+
+
+def test_sts_gives_no_answer_that_is_not_on_record(served, monkeypatch):
+    def fail(_record):
+        raise AuditError("the disk is full")
+
+    client = served.boto3_client("sts", config=Config(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr(served.kms.wiring.service, "_write_record", fail)
+    with pytest.raises(
+        botocore.exceptions.ClientError, match="could not be put on record"
+    ) as caught:
+        client.get_caller_identity()
+    assert caught.value.response["Error"]["Code"] == "InternalFailure"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    client.close()
+
+
+def test_the_trace_of_a_call_is_on_record(served):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for given, kept in ((trace, trace), (trace.upper(), None), (f"{trace}-x", None)):
+        client = served.boto3_client()
+        client.meta.events.register(
+            "before-sign.kms.*",
+            lambda request, given=given, **_: request.headers.add_header("traceparent", given),
+        )
+        client.list_keys()
+        client.close()
+        extra = served.kms.audit_records()[-1].get("additionalEventData", {})
+        assert extra.get("traceparent") == kept
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,6 @@ CHANGING: frozenset[str] = frozenset(
 SERVICE_EVENTS: frozenset[str] = frozenset(
     {"DeleteExpiredKeyMaterial", "DeleteKey", "RotateDomainKey", "RotateKey", "SeedKey"}
 )
+
+# Operations of another service than KMS, which the endpoint has beside it.
+SOURCES: Mapping[str, str] = {"GetCallerIdentity": "sts.amazonaws.com"}

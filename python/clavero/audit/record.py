@@ -17,7 +17,7 @@ from json.encoder import encode_basestring_ascii
 from time import gmtime
 from typing import Any, Final, Protocol, TypeAlias
 
-from .members import CHANGING, REQUEST, RESPONSE, SERVICE_EVENTS
+from .members import CHANGING, REQUEST, RESPONSE, SERVICE_EVENTS, SOURCES
 
 EVENT_VERSION: Final = "1.11"
 SERVICE: Final = "kms.amazonaws.com"
@@ -62,10 +62,10 @@ _MONTHS: Final = (
 
 
 class Transport(Protocol):
-    """What is written of a connection: six values that are read by their place."""
+    """What is written of a connection: seven values that are read by their place."""
 
     def __iter__(self) -> Iterator[Any]:
-        """TLS version, cipher suite, group, VPC endpoint, VPC, Host header."""
+        """TLS version, cipher suite, group, VPC endpoint, VPC, Host header, traceparent."""
 
 
 class AuditRecord:
@@ -212,10 +212,13 @@ def render(record: AuditRecord) -> str:
             _string(record.error_message or "") + ","
         )
     extra = record.extra
-    more = f'"additionalEventData":{_object("", extra, 0)},' if extra else ""
     resources = record.resources
     if record.transport is not None:
-        tail = tail[:-1] + _transport(record.transport) + "}"
+        trace, connection = _transport(record.transport)
+        tail = tail[:-1] + connection + "}"
+        if trace is not None:
+            extra = {**(extra or _NOTHING), "traceparent": trace}
+    more = f'"additionalEventData":{_object("", extra, 0)},' if extra else ""
     return (
         f'{head}{_instant(record.time)}{middle}{_quote(record.source_ip)},"userAgent":'
         f'{_string(record.user_agent)},{error}"requestParameters":{request},'
@@ -225,14 +228,14 @@ def render(record: AuditRecord) -> str:
     )
 
 
-def _transport(transport: Transport) -> str:
-    """Return vpcEndpointId and tlsDetails, which come last in a record."""
-    tls_version, cipher_suite, key_exchange, vpce, _vpc, host = transport
+def _transport(transport: Transport) -> tuple[str | None, str]:
+    """Return traceparent, and vpcEndpointId and tlsDetails, which come last in a record."""
+    tls_version, cipher_suite, key_exchange, vpce, _vpc, host, trace = transport
     found = f',"vpcEndpointId":{_string(vpce)}' if vpce is not None else ""
     if tls_version is None or cipher_suite is None:
-        return found
+        return trace, found
     group = f',"keyExchange":{_string(key_exchange)}' if key_exchange else ""
-    return (
+    return trace, (
         f'{found},"tlsDetails":{{"tlsVersion":{_string(tls_version)},"cipherSuite":'
         f'{_string(cipher_suite)},"clientProvidedHostHeader":{_string(host)}{group}}}'
     )
@@ -249,7 +252,7 @@ def _remember(key: tuple[str, str, str, str]) -> _Fragments:
     read_only = "false" if operation in CHANGING else "true"
     made = (
         f'{{"eventVersion":"{EVENT_VERSION}","userIdentity":{identity},"eventTime":"',
-        f'","eventSource":"{SERVICE}","eventName":{_string(operation)},'
+        f'","eventSource":"{SOURCES.get(operation, SERVICE)}","eventName":{_string(operation)},'
         f'"awsRegion":{_string(region)},"sourceIPAddress":',
         f'],"readOnly":{read_only},"eventType":"{kind}","managementEvent":true,'
         f'"recipientAccountId":{_string(account)},"eventCategory":"Management"}}',

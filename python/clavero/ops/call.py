@@ -24,7 +24,7 @@ def as_bytes(value: object) -> bytes:
 
 
 class Transport(NamedTuple):
-    """What the connection of a call proved. No header of a client sets any of it but `host`.
+    """What the connection of a call proved. Headers of the client set `host` and `trace`, no more.
 
     `tls_version`, `cipher_suite` and `key_exchange` are None over plain HTTP; `vpce` and `vpc` are
     those of the listener, None where it stands for no VPC endpoint.
@@ -36,6 +36,7 @@ class Transport(NamedTuple):
     vpce: str | None  # vpce-...
     vpc: str | None  # vpc-...
     host: str  # the Host header
+    trace: str | None = None  # the traceparent header (W3C Trace Context)
 
 
 class NotAsked(Exception):

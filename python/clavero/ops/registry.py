@@ -136,6 +136,7 @@ def built() -> Mapping[str, Handler]:
         crypto,
         datakeys,
         grants,
+        identity,
         imports,
         keys,
         lastusage,
@@ -161,5 +162,6 @@ def built() -> Mapping[str, Handler]:
         *asymmetric.HANDLERS,
         *mac.HANDLERS,
         *batch.HANDLERS,
+        *identity.HANDLERS,
     )
     return {handler.name: handler for handler in handlers}

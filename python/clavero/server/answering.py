@@ -49,9 +49,7 @@ class Answering:
         connection: Connection,
     ) -> tuple[int, str, bytes]:
         """Status, request id and body of the answer."""
-        if protocol == "query":
-            return sts.respond(caller.principal, body, self._service.new_request_id())
-        request = Request(
-            target, content_type, body, user_agent, source, Transport(*connection, host)
-        )
-        return respond(self._service, request, caller.principal, caller.scope)
+        transport = Transport(*connection, host, trace)
+        request = Request(target, content_type, body, user_agent, source, transport)
+        carry = sts.respond if protocol == "query" else respond
+        return carry(self._service, request, caller.principal, caller.scope)

@@ -1,52 +1,84 @@
 """AWS query protocol as STS speaks it, for the one operation that a KMS client may need.
 
 Source: AWS STS API Reference, "GetCallerIdentity" (version 2011-06-15) and "Common Errors". It asks
-for no permission and for nothing but a valid signature.
+for no permission and for nothing but a valid signature. The pipeline answers it, as all else.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from clavero.iam.principals import Principal
+from clavero.model.errors import KMSError
+from clavero.ops.call import Call
+from clavero.ops.identity import GET_CALLER_IDENTITY
+
+if TYPE_CHECKING:
+    from clavero.iam.principals import Principal
+    from clavero.ops.directory import Scope
+    from clavero.service import Service
+    from clavero.wire.exchange import Request
 
 VERSION: Final = "2011-06-15"
 _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
-_ACTION: Final = "GetCallerIdentity"
 # The request has two short parameters; more is no request of this service.
 _MAX_PARAMETERS: Final = 32
+# The pipeline's names for what befalls any call, in AWS query's words.
+_CODES: Final = {
+    "KMSInternalException": "InternalFailure",
+    "ServiceUnavailableException": "ServiceUnavailable",
+    "ThrottlingException": "Throttling",
+}
 
 
-def respond(principal: Principal, body: bytes, request_id: str) -> tuple[int, str, bytes]:
+def respond(
+    service: Service, request: Request, principal: Principal, scope: Scope
+) -> tuple[int, str, bytes]:
     """Status, request id and body of the answer to a form."""
     try:
         pairs = parse_qsl(
-            body.decode("ascii"),
+            request.body.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=True,
             max_num_fields=_MAX_PARAMETERS,
         )
     except ValueError:
-        return _refused(request_id, "MalformedQueryString", "The request is no form.")
+        return _refused(service.new_request_id(), "MalformedQueryString", "The request is no form.")
     form = dict(pairs)
     if len(form) != len(pairs):
-        return _refused(request_id, "MalformedQueryString", "A parameter stands twice.")
-    action, version = form.get("Action", ""), form.get("Version", "")
-    if action != _ACTION or version != VERSION:
         return _refused(
-            request_id,
+            service.new_request_id(), "MalformedQueryString", "A parameter stands twice."
+        )
+    action, version = form.get("Action", ""), form.get("Version", "")
+    if action != GET_CALLER_IDENTITY.name or version != VERSION:
+        return _refused(
+            service.new_request_id(),
             "InvalidAction",
             f"Could not find operation {action[:64]} for version {version[:64]}",
         )
-    user_id = principal.account if principal.is_root else principal.arn
+    call = Call(
+        GET_CALLER_IDENTITY,
+        {},
+        principal,
+        scope,
+        source_ip=request.source_ip,
+        user_agent=request.user_agent,
+        transport=request.transport,
+    )
+    try:
+        found = service.handle(call)
+    except KMSError as error:  # it cannot be put on record, or the KMS ends
+        request_id = call.request_id or service.new_request_id()
+        code = _CODES.get(error.code, error.code)
+        return _refused(request_id, code, error.message, error.http_status)
+    request_id = call.request_id
     text = (
         f'<GetCallerIdentityResponse xmlns="{_NAMESPACE}">\n'
         "  <GetCallerIdentityResult>\n"
-        f"    <Arn>{escape(principal.arn)}</Arn>\n"
-        f"    <UserId>{escape(user_id)}</UserId>\n"
-        f"    <Account>{escape(principal.account)}</Account>\n"
+        f"    <Arn>{escape(found['Arn'])}</Arn>\n"
+        f"    <UserId>{escape(found['UserId'])}</UserId>\n"
+        f"    <Account>{escape(found['Account'])}</Account>\n"
         "  </GetCallerIdentityResult>\n"
         "  <ResponseMetadata>\n"
         f"    <RequestId>{request_id}</RequestId>\n"
@@ -56,10 +88,11 @@ def respond(principal: Principal, body: bytes, request_id: str) -> tuple[int, st
     return 200, request_id, text.encode()
 
 
-def _refused(request_id: str, code: str, message: str) -> tuple[int, str, bytes]:
+def _refused(request_id: str, code: str, message: str, status: int = 400) -> tuple[int, str, bytes]:
+    kind = "Sender" if status < 500 else "Receiver"
     text = (
-        f'<ErrorResponse xmlns="{_NAMESPACE}">\n  <Error>\n    <Type>Sender</Type>\n'
+        f'<ErrorResponse xmlns="{_NAMESPACE}">\n  <Error>\n    <Type>{kind}</Type>\n'
         f"    <Code>{code}</Code>\n    <Message>{escape(message)}</Message>\n  </Error>\n"
         f"  <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n"
     )
-    return 400, request_id, text.encode()
+    return status, request_id, text.encode()
