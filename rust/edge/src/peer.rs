@@ -92,14 +92,12 @@ impl Peer {
         if !self.listener.trusts(source) {
             return source;
         }
-        let forwarded: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .collect();
+        // Hop by hop as bytes: what the client wrote in front must not hide what the proxy wrote after it.
+        let forwarded: Vec<&[u8]> =
+            headers.get_all("x-forwarded-for").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
         for hop in forwarded.iter().rev() {
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { return source }; // what is no address proves nothing
+            let address = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse::<IpAddr>().ok());
+            let Some(address) = address else { return source }; // what is no address proves nothing
             source = address.to_canonical();
             if !self.listener.trusts(source) {
                 break;
@@ -122,7 +120,7 @@ mod tests {
     fn source(peer: &Peer, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append("x-forwarded-for", value.parse().unwrap());
+            headers.append("x-forwarded-for", http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         peer.source(&headers).to_string()
     }
@@ -137,6 +135,9 @@ mod tests {
         assert_eq!(source(&proxied, &["203.0.113.9, 198.51.100.7, 10.2.2.2"]), "198.51.100.7", "what the client wrote is not");
         assert_eq!(source(&proxied, &["203.0.113.9", "198.51.100.7"]), "198.51.100.7", "headers in their order");
         assert_eq!(source(&proxied, &["198.51.100.7, rubbish"]), "10.1.1.1");
+        assert_eq!(source(&proxied, &["\u{fc}, 198.51.100.7"]), "198.51.100.7", "what is no ASCII hides nothing");
+        assert_eq!(source(&proxied, &["\u{fc}", "198.51.100.7"]), "198.51.100.7");
+        assert_eq!(source(&proxied, &["198.51.100.7", "\u{fc}"]), "10.1.1.1");
         assert_eq!(source(&proxied, &["2001:db8::1"]), "2001:db8::1");
         assert_eq!(source(&peer("::ffff:10.1.1.1", &["10.0.0.0/8"]), &["198.51.100.7"]), "198.51.100.7", "mapped");
     }
