@@ -3,10 +3,11 @@
 use clavero_hsm::Hsm;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::ParsedCertificate;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
@@ -48,6 +49,10 @@ impl Authority {
         let name = name.ok_or_else(|| unusable("its certificate has no name"))?;
         let der = Zeroizing::new(hsm.open_opaque(region, PURPOSE, sealed)?);
         let key = KeyPair::try_from(der.as_slice()).map_err(failed)?;
+        let certified = ParsedCertificate::try_from(&certificate).map_err(|error| unusable(&error.to_string()))?;
+        if certified.subject_public_key_info().as_ref() != key.subject_public_key_info() {
+            return Err(unusable("its certificate is of another key")); // clients would refuse what it issues
+        }
         let mut params = authority_params(now);
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
