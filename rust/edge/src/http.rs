@@ -68,7 +68,11 @@ where
             () = activity.ended(shared.limits.head) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        // A client that does not read what it was answered would keep the connection for ever.
+        tokio::select! {
+            _ = connection => {}
+            () = activity.ended(shared.limits.head) => {}
+        }
     } else {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -88,11 +92,12 @@ where
     }
 }
 
-/// The requests of a connection: HTTP/2 may keep one open with pings alone, which is no reason to.
+/// The requests of a connection: HTTP/2 may keep one open with pings alone, or with no window for an answer, which is no reason to.
 #[derive(Default)]
 struct Activity {
     running: AtomicUsize,
-    begun: AtomicUsize,
+    /// How often one began or ended.
+    changes: AtomicUsize,
 }
 
 struct Running(Arc<Activity>);
@@ -100,16 +105,16 @@ struct Running(Arc<Activity>);
 impl Activity {
     fn begin(activity: &Arc<Activity>) -> Running {
         activity.running.fetch_add(1, Ordering::Relaxed);
-        activity.begun.fetch_add(1, Ordering::Relaxed);
+        activity.changes.fetch_add(1, Ordering::Relaxed);
         Running(Arc::clone(activity))
     }
 
-    /// Waits until nothing ran and nothing began for `idle`.
+    /// Waits until nothing ran, began or ended for `idle`.
     async fn ended(&self, idle: Duration) {
         loop {
-            let before = self.begun.load(Ordering::Relaxed);
+            let before = self.changes.load(Ordering::Relaxed);
             tokio::time::sleep(idle).await;
-            if self.running.load(Ordering::Relaxed) == 0 && self.begun.load(Ordering::Relaxed) == before {
+            if self.running.load(Ordering::Relaxed) == 0 && self.changes.load(Ordering::Relaxed) == before {
                 return;
             }
         }
@@ -119,6 +124,7 @@ impl Activity {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
     }
 }
 
