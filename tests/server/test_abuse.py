@@ -293,6 +293,33 @@ def test_idle_and_half_open_connections_end(served):
         assert is_cut_off(idle)
 
 
+def test_who_lets_http2_send_nothing_is_cut_off(served):
+    """No window for the answer, and an answer to each ping: the stream would never end."""
+    block = b"\x83\x84\x87\x01\x09localhost"
+    no_window = struct.pack("!HI", 4, 0)
+    with connected(served, "h2") as stream:
+        stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, no_window))
+        stream.sendall(frame(1, 5, 1, block))
+        until = time.monotonic() + 15
+        received = b""
+        stream.settimeout(15)
+        try:
+            while (piece := stream.recv(65536)) != b"":
+                assert time.monotonic() < until
+                received += piece
+                while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3]):
+                    payload = received[9 : 9 + int.from_bytes(received[:3])]
+                    kind, flags = received[3:5]
+                    received = received[9 + len(payload) :]
+                    assert kind != 0 or not payload, "the answer had no window"
+                    if (kind, flags & 1) == (6, 0):
+                        stream.sendall(frame(6, 1, 0, payload))
+        except TimeoutError:
+            pytest.fail("the connection was kept")
+        except OSError:
+            pass
+
+
 def test_garbage_and_truncated_tls(served):
     port = served.endpoint.ports[0]
     for rubbish in (
@@ -410,6 +437,8 @@ def test_trusted_proxies_and_vpc_endpoints():
 
         forwarded = {"X-Forwarded-For": "203.0.113.1, 198.51.100.7"}
         assert ask(0, headers=forwarded)["sourceIPAddress"] == "198.51.100.7"
+        hidden = {"X-Forwarded-For": "\u00fc, 198.51.100.7"}  # what the client wrote comes first
+        assert ask(0, headers=hidden)["sourceIPAddress"] == "198.51.100.7"
         assert ask(0)["sourceIPAddress"] == "127.0.0.1"
         assert "vpcEndpointId" not in ask(0)
         record = ask(1, headers=forwarded)
@@ -450,3 +479,57 @@ def test_trusted_proxies_and_vpc_endpoints():
             ask(3, header)
         with pytest.raises(OSError):
             ask(2, b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n")
+
+
+RANGES = ["127.0.2.0/24", "::1/128"]
+OTHER_RANGES = ["127.0.3.0/24", "2001:db8::/32"]
+
+
+def test_a_policy_of_two_address_ranges_decides_by_the_socket_s_address():
+    """AWS's example for IPv4 and IPv6: NotIpAddress on aws:SourceIp with a range of each."""
+
+    def policy(ranges: list[str]) -> str:
+        root = "arn:aws:iam::000000000000:root"
+        allow = {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
+        deny = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "kms:DescribeKey",
+            "Resource": "*",
+            "Condition": {"NotIpAddress": {"aws:SourceIp": ranges}},
+        }
+        return json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]})
+
+    # The last one takes IPv4 as well, whose addresses arrive mapped into IPv6
+    listeners = (Listener(), Listener("::1"), Listener("::"))
+    with KMS() as kms, serving(kms, listeners=listeners) as made:
+        context = ssl.create_default_context(cafile=str(made.ca_path))
+        key_id = kms.client().create_key()["KeyMetadata"]["KeyId"]
+        body = json.dumps({"KeyId": key_id}).encode()
+
+        def describe(index: int, host: str, source: str) -> tuple[int, str]:
+            place = (host, made.endpoint.ports[index])
+            with (
+                socket.create_connection(place, timeout=20, source_address=(source, 0)) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as stream,
+            ):
+                # A client's own word about where it is counts for nothing
+                headers = {"X-Forwarded-For": "127.0.2.1"}
+                stream.sendall(signed(made, body, "TrentService.DescribeKey", **headers))
+                status, _, told = answer(stream)
+            record = kms.audit_records()[-1]
+            assert record["sourceIPAddress"] == source
+            assert (status == 400) == (record.get("errorCode") == "AccessDeniedException"), told
+            return status, str(told)
+
+        for ranges, of_two, of_six in ((RANGES, 200, 200), (OTHER_RANGES, 400, 400)):
+            kms.client().put_key_policy(KeyId=key_id, Policy=policy(ranges))
+            for index in (0, 2):
+                assert describe(index, "127.0.0.1", "127.0.2.7")[0] == of_two
+                other = describe(index, "127.0.0.1", "127.0.3.7")
+                assert other[0] == 600 - of_two
+                if other[0] == 400:
+                    assert "with an explicit deny" in other[1]
+                assert describe(index, "127.0.0.1", "127.0.4.7")[0] == 400, "in none of them"
+            for index in (1, 2):
+                assert describe(index, "::1", "::1")[0] == of_six

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import botocore.exceptions
 import pytest
@@ -174,6 +178,59 @@ def test_a_taken_port_is_said():
         taken = Listener(port=endpoint.ports[0])
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{endpoint.ports[0]}"):
             Endpoint(kms, [taken])
+
+
+@pytest.mark.parametrize(("patience", "drained"), [(30.0, True), (0.2, False)])
+def test_a_call_in_flight_is_answered_before_the_end_if_there_is_time(patience, drained):
+    arrived, may_end = threading.Event(), threading.Event()
+    with KMS() as kms, serving(kms) as made:
+        service = kms.wiring.service
+        write = service._write_record
+
+        def hold(record):
+            arrived.set()
+            may_end.wait(60)
+            write(record)
+
+        service._write_record = hold
+        client = made.boto3_client(config=Config(retries={"total_max_attempts": 1}))
+        with ThreadPoolExecutor(2) as pool:
+            asked = pool.submit(client.list_keys)
+            assert arrived.wait(20)
+            closing = pool.submit(made.endpoint.close, patience)
+            port = made.endpoint.ports[0]
+            until = time.monotonic() + 20
+            while is_open(port):
+                assert time.monotonic() < until, "it still listens"
+            if drained:
+                may_end.set()
+                assert asked.result()["Keys"] == []
+            else:
+                with pytest.raises(botocore.exceptions.BotoCoreError):
+                    asked.result()
+                may_end.set()
+            assert closing.result() is drained
+        assert kms.audit_records()[-1]["eventName"] == "ListKeys"
+        client.close()
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_ca_whose_certificate_is_of_another_key_is_refused(tmp_path):
+    with KMS() as other, Endpoint(other) as endpoint:
+        foreign = endpoint.ca_certificate
+    with KMS(tmp_path / "data") as kms:
+        with Endpoint(kms) as endpoint:
+            assert endpoint.ca_path is not None
+            endpoint.ca_path.write_text(foreign or "")
+        with pytest.raises(ValueError, match="its certificate is of another key"):
+            Endpoint(kms)
 
 
 def test_closing_twice_and_after_the_kms_does_nothing():

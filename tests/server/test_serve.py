@@ -6,15 +6,22 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 Start = Callable[..., "Server"]
 
@@ -193,6 +200,45 @@ def test_metrics_and_probes_are_apart(start):
     for path, expected in (("/livez", b"live\n"), ("/readyz", b"ready\n")):
         with urllib.request.urlopen(url.replace("/metrics", path)) as answer:  # noqa: S310
             assert answer.read() == expected
+
+
+def test_sighup_reads_certificates_again(start, tmp_path):
+    def renew(subject: str) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .sign(key, hashes.SHA256())
+        )
+        (tmp_path / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
+        encoded = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / "key.pem").write_bytes(encoded)
+
+    renew("first")
+    server = start("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    port = int(server.greeting["endpoint"].rpartition(":")[2])
+
+    def shown() -> str:
+        found = x509.load_pem_x509_certificate(
+            ssl.get_server_certificate(("127.0.0.1", port)).encode()
+        )
+        return found.subject.rfc4514_string()
+
+    def hang_up() -> str:
+        server.process.send_signal(signal.SIGHUP)
+        return json.loads(server.process.stderr.readline())["message"]
+
+    assert shown() == "CN=first"
+    renew("second")
+    assert hang_up() == "the certificates were read again"
+    assert shown() == "CN=second"
+    (tmp_path / "cert.pem").write_bytes(b"")
+    assert "no certificate" in hang_up()
+    assert shown() == "CN=second", "it goes on with what it had"
+    assert server.stop()[0] == 0
 
 
 def test_one_server_for_a_store(start, start_python):
