@@ -42,19 +42,29 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
 
 @pytest.fixture
-def run(endpoint: dict[str, str], tmp_path: Path) -> Run:
-    """Run a client's program to its end with the endpoint's variables; gives what it prints."""
+def environment(endpoint: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The variables of a client's program: the machine's, the endpoint's, a home of its own."""
     machine = {
         name: value
         for name, value in os.environ.items()
         if not name.upper().startswith(LEFT_OUT) and name != "PYTHONPATH"
     }
     home = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
-    own = {**machine, **home, **endpoint, "NODE_EXTRA_CA_CERTS": endpoint["AWS_CA_BUNDLE"]}
+    return {**machine, **home, **endpoint, "NODE_EXTRA_CA_CERTS": endpoint["AWS_CA_BUNDLE"]}
 
-    def run(*command: str | Path, fails: bool = False) -> str:
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Run a client's program to its end in that environment; gives what it prints."""
+
+    def run(*command: str | Path, fails: bool = False, told: str | None = None) -> str:
         done = subprocess.run(
-            list(map(str, command)), env=own, check=False, capture_output=True, text=True
+            list(map(str, command)),
+            env=environment,
+            input=told,
+            check=False,
+            capture_output=True,
+            text=True,
         )
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
@@ -94,3 +104,23 @@ def installed(client: str, install: Callable[[Path], None]) -> Path:
         install(folder)
         stamp.write_text(mark, encoding="ascii")
     return folder
+
+
+def python_packages(folder: Path) -> None:
+    """Install a client's `requirements.txt` into an environment of its own, `venv`."""
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python, wanted = str(folder / "venv/bin/python"), str(folder / "requirements.txt")
+    pip = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", wanted]
+    subprocess.run(pip, check=True)
+
+
+def node_packages(folder: Path) -> None:
+    """Install a client's `package-lock.json` into its folder."""
+    subprocess.run([tool("npm"), "ci", "--silent", "--ignore-scripts"], cwd=folder, check=True)
+
+
+def everything_held(output: str, least: int = 8) -> None:
+    """Fail unless a client says of all that it saw that it held, and saw enough."""
+    seen = json.loads(output)
+    assert len(seen) >= least
+    assert [name for name, held in seen.items() if held is not True] == []

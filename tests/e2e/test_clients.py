@@ -5,30 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Run, installed, tool
+from tests.e2e.conftest import (
+    Run,
+    everything_held,
+    installed,
+    node_packages,
+    python_packages,
+    tool,
+)
 
 import clavero
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
-def everything_held(output: str) -> None:
-    seen = json.loads(output)
-    assert len(seen) >= 8
-    assert [name for name, held in seen.items() if held is not True] == []
-
-
 def test_the_sdk_for_javascript(run: Run):
-    node, npm = tool("node"), tool("npm")
-
-    def install(folder: Path) -> None:
-        subprocess.run([npm, "ci", "--silent", "--ignore-scripts"], cwd=folder, check=True)
-
-    everything_held(run(node, installed("javascript", install) / "client.mjs"))
+    folder = installed("javascript", node_packages)
+    everything_held(run(tool("node"), folder / "client.mjs"))
 
 
 def test_the_sdk_for_go(run: Run):
@@ -38,13 +34,6 @@ def test_the_sdk_for_go(run: Run):
         subprocess.run([go, "build", "-o", "client", "."], cwd=folder, check=True)
 
     everything_held(run(installed("go", install) / "client"))
-
-
-def python_packages(folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    python, wanted = str(folder / "venv/bin/python"), str(folder / "requirements.txt")
-    pip = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", wanted]
-    subprocess.run(pip, check=True)
 
 
 def test_the_s3_encryption_client(run: Run):
