@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from clavero.batches import BinaryBatch, DataKeyBatch
@@ -12,6 +12,7 @@ from clavero.iam.reasons import told
 from clavero.model.errors import KMSError
 from clavero.model.operations import BY_METHOD, OPERATIONS, Operation
 from clavero.model.params import client_values, parameter_report
+from clavero.ops import whocan
 from clavero.ops.batch import DECRYPT_MANY, ENCRYPT_MANY, GENERATE_DATA_KEYS, BatchOperation
 from clavero.ops.call import Call, CallOperation, NotAsked, Response
 
@@ -164,6 +165,41 @@ class Client:
                 "Checks": checks,
             }
         raise self.exceptions.of(failure, Operation, _metadata(call.request_id)) from failure
+
+    def who_can(
+        self,
+        Action: str,  # noqa: N803 (AWS's names)
+        KeyId: str,  # noqa: N803
+        EncryptionContext: Mapping[str, str] | None = None,  # noqa: N803
+    ) -> dict[str, Any]:
+        """Every principal that may take an action (`kms:Decrypt`) on a key, and how.
+
+        Gives `Action`, `KeyId` (the key's ARN) and `Principals`. Each of those has `Principal`
+        (`user/*` stands for whoever nothing names, of account `*` for any other account) and
+        `Ways`, of which one is enough: the statements and the grant that it rests on, with what
+        they demand of the request in `If`; and `Unless`, the denies that may apply. What this
+        client vouches for (source_ip, via_service, condition_keys) and EncryptionContext are taken
+        as given. Nothing is authorised or recorded: it is for whoever runs the KMS. ValueError for
+        an action that is on no key; NotFoundException where there is no such key.
+        """
+        operation = whocan.operation_of(Action)
+        params: dict[str, Any] = {"KeyId": KeyId}
+        if EncryptionContext is not None:
+            for member in ("", "Source", "Destination"):
+                params[f"{member}EncryptionContext"] = EncryptionContext
+        vouched = self._principal.facts
+
+        def make(principal: Principal) -> Call:
+            caller = principal.but(facts={**principal.facts, **vouched})
+            return Call(operation, params, caller, self._scope, None, self._source_ip)
+
+        try:
+            key, found = self._service.who_can(make, whocan.action_of(Action))
+        except KMSError as error:
+            failure = error
+        else:
+            return {"Action": whocan.action_of(Action), "KeyId": key, "Principals": found}
+        raise self.exceptions.of(failure, operation.name, _metadata("")) from failure
 
     # --- asking -----------------------------------------------------------------------------------
 

@@ -11,17 +11,18 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import AuditError, Sink
 from clavero.clock import Clock
 from clavero.iam.decision import FOREIGN, Decision, Effect
 from clavero.iam.documents import Kind
+from clavero.iam.principals import Principal
 from clavero.iam.reasons import Explained
 from clavero.model import errors
 from clavero.model.errors import KMSError
-from clavero.ops import granttokens, recipients, registry, states
+from clavero.ops import granttokens, recipients, registry, states, whocan
 from clavero.ops import managed as managed_keys
 from clavero.ops.authorisation import Authoriser
 from clavero.ops.call import Call, Further, NotAsked, Response
@@ -68,6 +69,7 @@ class Service:
         authoriser = Authoriser(context)
         self._decide = authoriser.decide
         self._decide_anew = authoriser.decide_anew
+        self._request_on = authoriser.request_on
         self._usage = context.usage
         self._handlers = _Handlers(registry.built())
         self._unavailable: str | None = None
@@ -224,6 +226,7 @@ class Service:
                 call.keys = handler.resolve(self._context, call)
             if "Recipient" in call.params:
                 recipients.attest(self._context, call)
+            granttokens.check(self._context, call, call.params.get("GrantTokens", ()))
         except ForeignResource as foreign:
             missing = Decision(Effect.IMPLICIT_DENY, FOREIGN, missing=Kind.KEY)
             return [
@@ -243,6 +246,21 @@ class Service:
             )
             for key in call.keys
         ]
+
+    def who_can(
+        self, make: Callable[[Principal], Call], action: str
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """The key's ARN, and every principal that may take the action on it: `ops.whocan`.
+
+        `make(principal)` makes the call of one. For trusted code only, as `explain`.
+        """
+        first = make(Principal("", ""))
+        key = self._context.directory.resolve(first.scope, first.params["KeyId"])
+        asked = (
+            whocan.Asked(call, self._request_on(call, action, key))
+            for call in map(make, whocan.candidates(self._context, key, ()))
+        )
+        return key.arn, whocan.answer(asked, action)
 
     def _explained(self, call: Call, needs: Sequence[Need]) -> list[Explained]:
         return [

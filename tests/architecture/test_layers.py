@@ -32,8 +32,8 @@ MAY_IMPORT_NATIVE = {
 # What a pure module may import besides itself and the model: nothing that reads a file, a clock or
 # another thread's state.
 PURE_STDLIB = {
-    "__future__", "abc", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime",
-    "decimal", "enum", "fnmatch", "functools", "ipaddress", "itertools", "json", "operator", "re",
+    "__future__", "abc", "base64", "binascii", "bisect", "collections", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "fnmatch", "functools", "ipaddress", "itertools", "json", "operator", "re",
     "types", "typing",
 }  # fmt: skip
 

@@ -139,6 +139,18 @@ def test_what_fails_before_that_fails(root, key):
         root.explain("Fly")
 
 
+def test_grant_tokens_are_checked_as_the_call_would(kms, root, key):
+    made = root.create_grant(KeyId=key, GranteePrincipal=ROLE, Operations=["Encrypt"])
+    client, given = kms.client(principal=SESSION), {"KeyId": key, "Plaintext": b"x"}
+    (check,) = client.explain("Encrypt", **given, GrantTokens=[made["GrantToken"]])["Checks"]
+    assert check["Basis"][0]["GrantId"] == made["GrantId"]
+    for tokens in (["no token"], [made["GrantToken"], made["GrantToken"][:-4]]):
+        with pytest.raises(exceptions().InvalidGrantTokenException):
+            client.explain("Encrypt", **given, GrantTokens=tokens)
+        with pytest.raises(exceptions().InvalidGrantTokenException):
+            client.encrypt(**given, GrantTokens=tokens)
+
+
 def test_it_agrees_with_what_happens(kms, root, key):
     root.put_key_policy(
         KeyId=key,

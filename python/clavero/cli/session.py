@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from clavero import KMS, Client, Unseal
+    from clavero.callers import Attached
     from clavero.clock import Clock
 
 SALT_FILE: Final = "root.salt"
@@ -100,11 +101,13 @@ class Session:
             yield opened
 
     @contextmanager
-    def client(self, *, create: bool = False) -> Iterator[Client]:
-        """A client of the principal in the Region."""
+    def client(self, *, create: bool = False, attached: Attached | None = None) -> Iterator[Client]:
+        """A client of the principal in the Region, with what is said to be `attached` to it."""
         with self.kms(create=create) as kms:
             try:
-                client = kms.client(principal=self.principal, account=self.account)
+                client = kms.client(
+                    principal=self.principal, account=self.account, **(attached or {})
+                )
             except ValueError as error:
                 raise Misuse(str(error)) from error
             yield client

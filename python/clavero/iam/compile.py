@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,6 +19,7 @@ _UNBOUND: Final[Mapping[str, str]] = MappingProxyType({})
 _IN_IAM_ONLY: Final = frozenset({"kms:resourcealiases"})
 # Action names that a statement remembers its answer for; there are fewer than 60 in KMS.
 _REMEMBERED: Final = 256
+_ANY: Final = compile_pattern("*", variables=False)
 
 
 class Statement:
@@ -60,8 +62,8 @@ class Statement:
             for each in strings(source.get("NotAction", source.get("Action"))) or ()
         ]
         self._known: dict[str, bool] = {}
-        self._not_resources: Final = "NotResource" in source
-        self._resources: Final[list[Pattern]] = [
+        self._not_resources: bool = "NotResource" in source
+        self._resources: list[Pattern] = [
             compile_resource(each, variables=variables)
             for each in strings(source.get("NotResource", source.get("Resource"))) or ()
         ]
@@ -69,7 +71,7 @@ class Statement:
             strings(source.get("Action")) or ()
         ) and "*" in (strings(source.get("Resource")) or ())
         block = source.get("Condition")
-        self.conditions: Final[tuple[Condition, ...]] = compile_conditions(
+        self.conditions: tuple[Condition, ...] = compile_conditions(
             block if isinstance(block, dict) else {},
             variables=variables,
             allows=self.allows,
@@ -78,12 +80,24 @@ class Statement:
 
     def covers(self, action: str, resource: str, facts: Facts) -> bool:
         """Whether action and resource are what the statement is about, and its conditions hold."""
+        return self.is_about(action, resource, facts) and self._holds(facts)
+
+    def is_about(self, action: str, resource: str, facts: Facts) -> bool:
+        """Whether action and resource are what it is about, whatever its conditions say."""
         known = self._known.get(action)
         if known is None:
             known = self._has_action(action.lower(), facts)
             if len(self._known) < _REMEMBERED:
                 self._known[action] = known
-        return known and self._has_resource(resource, facts) and self._holds(facts)
+        return known and self._has_resource(resource, facts)
+
+    def supposed(self) -> Statement:
+        """The statement as if its conditions held, and its resources were the one asked about."""
+        other = copy.copy(self)
+        other._resources = [_ANY]  # noqa: SLF001 - of this class
+        other._not_resources = False  # noqa: SLF001
+        other.conditions = ()
+        return other
 
     def _has_action(self, action: str, facts: Facts) -> bool:
         # One without an Action has no effect.

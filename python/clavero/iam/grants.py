@@ -27,7 +27,10 @@ _Pairs = frozenset[tuple[str, str]]
 
 
 class Grant:
-    """A grant as far as it decides. `issuing_account` is the account of who created it."""
+    """A grant as far as it decides. `issuing_account` is the account of who created it.
+
+    `constraints` are those of CreateGrant.
+    """
 
     __slots__ = (
         "_equals",
@@ -35,6 +38,7 @@ class Grant:
         "_retiring",
         "_source",
         "_subset",
+        "constraints",
         "grant_id",
         "grantee",
         "issuing_account",
@@ -59,7 +63,8 @@ class Grant:
         self.issuing_account: Final = issuing_account
         self._grantee: Final = _named(grantee)
         self._retiring: Final = None if retiring is None else _named(retiring)
-        given = constraints or {}
+        self.constraints: Final[Mapping[str, Any]] = constraints or {}
+        given = self.constraints
         self._equals: Final = _folded(given.get("EncryptionContextEquals"))
         self._subset: Final = _folded(given.get("EncryptionContextSubset"))
         self._source: Final[str | None] = given.get("SourceArn")

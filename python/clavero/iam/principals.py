@@ -57,6 +57,20 @@ class Who(Enum):
     SERVICE = "AWSService"
 
 
+# What the constructor of Principal takes beside ARN and account.
+_ATTACHED: Final = (
+    "unique_id",
+    "role_arn",
+    "user_arn",
+    "identity",
+    "boundary",
+    "sessions",
+    "scps",
+    "endpoint",
+    "facts",
+)
+
+
 class Principal:
     """Who calls, and what is attached to them. One object for as long as nothing of it changes.
 
@@ -132,6 +146,11 @@ class Principal:
 
     def __repr__(self) -> str:
         return f"<Principal {self.arn}>"
+
+    def but(self, **changes: Any) -> Principal:
+        """The same caller with something else attached: the constructor's arguments."""
+        kept = {name: getattr(self, name) for name in _ATTACHED}
+        return Principal(self.arn, self.account, **{**kept, **changes})
 
     def grantee_names(self) -> tuple[str, ...]:
         """The names by which grants reach the caller, but for the roles of `role_range`."""

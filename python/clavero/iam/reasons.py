@@ -24,7 +24,7 @@ def told(explained: Explained) -> dict[str, Any]:
         "Resource": explained.resource,
         "Allowed": decision.allowed,
         "Effect": decision.effect.value,
-        "Basis": [_basis(each) for each in decision.basis],
+        "Basis": [named(each) for each in decision.basis],
     }
     if not decision.allowed:
         found["Because"] = decision.because
@@ -33,7 +33,8 @@ def told(explained: Explained) -> dict[str, Any]:
     return found
 
 
-def _basis(basis: Basis) -> dict[str, Any]:
+def named(basis: Basis) -> dict[str, Any]:
+    """A statement or a grant as members; see `told`."""
     policy, statement, grant = basis
     if grant is not None:
         return {"GrantId": grant.grant_id, "GranteePrincipal": grant.grantee}
@@ -51,14 +52,17 @@ def sentence(check: dict[str, Any]) -> str:
     """One of `told`'s answers as a line: what it rests on, or what is missing."""
     if not check["Allowed"] and not check["Basis"]:
         return str(check["Because"])
-    return "; ".join(_phrase(each) for each in check["Basis"]) or "the account's root user"
+    return "; ".join(phrase(each) for each in check["Basis"]) or "the account's root user"
 
 
-def _phrase(basis: dict[str, Any]) -> str:
+def phrase(basis: dict[str, Any]) -> str:
+    """One of `named`'s answers in words."""
     if "GrantId" in basis:
         return f"grant {basis['GrantId']} to {basis['GranteePrincipal']}"
     if "RootUser" in basis:
         return "the root user of its account"
     name = f" {basis['PolicyName']}" if basis["PolicyName"] else ""
     sid = f" ({basis['Sid']})" if "Sid" in basis else ""
+    if "Statement" not in basis:
+        return f"{basis['PolicyType']}{name}"
     return f"{basis['PolicyType']}{name}, statement {basis['Statement']}{sid}, line {basis['Line']}"

@@ -129,9 +129,12 @@ class Authoriser:
         """The same decision, from everything that it rests on, without what is remembered."""
         if not isinstance(resource, Key):
             return decide(request_without_key(self._context, call, action, resource))
-        facts = Facts(self._context, call, action, resource, resource.account)
-        policy = self._compiled(resource.policy)
-        return decide(self._request(call.principal, action, resource, facts, policy))
+        return decide(self.request_on(call, action, resource))
+
+    def request_on(self, call: Call, action: str, key: Key) -> Request:
+        """What is decided for an action of the call on a key, with all that it rests on."""
+        facts = Facts(self._context, call, action, key, key.account)
+        return self._request(call.principal, action, key, facts, self._compiled(key.policy))
 
     def _request(
         self, caller: Principal, action: str, key: Key, facts: Facts, policy: Policy
