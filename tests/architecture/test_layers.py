@@ -33,8 +33,8 @@ MAY_IMPORT_NATIVE = {
 # another thread's state.
 PURE_STDLIB = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "copy", "dataclasses",
-    "datetime", "decimal", "enum", "fnmatch", "functools", "ipaddress", "itertools", "json", "operator", "re",
-    "types", "typing",
+    "datetime", "decimal", "enum", "fnmatch", "functools", "ipaddress", "itertools", "json",
+    "operator", "re", "types", "typing",
 }  # fmt: skip
 
 # clavero-hsm, bottom first. A module uses modules of the rows above its own only.
