@@ -26,6 +26,8 @@ EXTENSION_SOURCES := $(shell find rust/*/src rust/*/Cargo.toml Cargo.toml Cargo.
 EXTENSION := $(VENV)/.stamp-extension
 DEMO_PACKAGES := $(VENV)/.stamp-demo
 DEV_PACKAGES := $(VENV)/.stamp-dev
+# Servers to measure the endpoint beside, away from the packages that are tested
+BENCH_PEERS := target/bench-peers
 
 # clavero-python is the extension: it links against a Python only inside one, and its tests are the Python tests.
 # test-door opens the doors that the proofs need; the extension is built without it.
@@ -68,7 +70,7 @@ test-slow: $(DEV_PACKAGES) $(EXTENSION) ## The tests that take minutes: random c
 e2e: $(DEV_PACKAGES) $(EXTENSION) ## Clients that others wrote, each with its own packages, against `clavero serve`
 	$(BIN)/python -m pytest -m e2e -rP tests/e2e $(PYTEST_ARGS)
 
-bench: $(DEV_PACKAGES) $(EXTENSION) ## Speed: both sides of each ratio in one run
+bench: $(DEV_PACKAGES) $(EXTENSION) $(BENCH_PEERS)/.stamp ## Speed: both sides of each ratio in one run
 	$(CARGO) bench --locked -p clavero-hsm
 	$(BIN)/python -m pytest -p benchmark benches $(PYTEST_ARGS)
 
@@ -116,6 +118,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 requirements: $(DEV_PACKAGES) ## Lock the Python packages after a change of requirements/*.in (UPGRADE=1 for newer versions)
 	$(LOCK) requirements/demo.in -o requirements/demo.txt
 	$(LOCK) requirements/dev.in -c requirements/demo.txt -o requirements/dev.txt
+	$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 
 $(BIN)/python:
 	@tools/preflight.sh "$(PYTHON)"
@@ -131,6 +134,13 @@ $(DEV_PACKAGES): requirements/dev.txt | $(BIN)/python
 	@tools/preflight.sh "$(BIN)/python"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $(DEMO_PACKAGES) $@
+
+# What cannot be installed is not measured, and its line of the table says so
+$(BENCH_PEERS)/.stamp: requirements/bench.txt | $(BIN)/python
+	@rm -rf $(BENCH_PEERS)
+	@$(BIN)/python -m venv $(BENCH_PEERS)
+	@$(BENCH_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@ || \
+		echo "clavero: NOT INSTALLED: the servers of requirements/bench.txt. The endpoint is not measured beside them" >&2
 
 $(EXTENSION): $(EXTENSION_SOURCES) | $(DEMO_PACKAGES)
 	@tools/preflight.sh "$(BIN)/python"

@@ -24,5 +24,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("ratios and budgets")
     for line in LEDGER.lines:
-        mark = "met   " if line.met else "MISSED"
-        terminalreporter.write_line(f"{mark} {line.what:<58} {line.figure}   budget {line.budget}")
+        mark = {True: "met   ", False: "MISSED", None: "      "}[line.met]
+        bound = f"   budget {line.budget}" if line.budget else ""
+        terminalreporter.write_line(f"{mark} {line.what:<58} {line.figure}{bound}".rstrip())

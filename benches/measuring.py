@@ -16,9 +16,9 @@ class Line:
     """One line of the table."""
 
     what: str
-    figure: str
-    budget: str
-    met: bool
+    figure: str = ""
+    budget: str = ""
+    met: bool | None = None  # None: nothing to meet, or nothing measured
 
 
 class Ledger:
@@ -27,11 +27,24 @@ class Ledger:
     def __init__(self) -> None:
         self.lines: list[Line] = []
 
-    def ratio(self, what: str, ours: float, theirs: float, at_least: float, unit: str) -> None:
-        """Put down a ratio of two rates that were measured side by side."""
+    def ratio(
+        self, what: str, ours: float, theirs: float, at_least: float | None, unit: str
+    ) -> None:
+        """Put down a ratio of two rates that were measured side by side, bound or only told."""
         ratio = ours / theirs
         figure = f"{ratio:6.2f} x   ({_rate(ours)} against {_rate(theirs)} {unit})"
-        self.lines.append(Line(what, figure, f">= {at_least:g} x", ratio >= at_least))
+        if at_least is None:
+            self.lines.append(Line(what, figure, "none"))
+        else:
+            self.lines.append(Line(what, figure, f">= {at_least:g} x", ratio >= at_least))
+
+    def missing(self, what: str, why: str) -> None:
+        """Put down what was not measured, and why."""
+        self.lines.append(Line(what, f"NOT MEASURED: {why}", "not held to it"))
+
+    def note(self, text: str) -> None:
+        """Put down what one needs to know of the lines around."""
+        self.lines.append(Line(text))
 
     def beside(self, what: str, ours: float, theirs: float, at_least: float | None) -> None:
         """Put down seconds a call beside another's: how many times as fast, bound or only told."""

@@ -64,7 +64,7 @@ def test_no_wheel_has_the_test_doors():
     assert not any("test-door" in feature for feature in PYPROJECT["tool"]["maturin"]["features"])
 
 
-@pytest.mark.parametrize("file", ["demo.txt", "dev.txt"])
+@pytest.mark.parametrize("file", ["bench.txt", "demo.txt", "dev.txt"])
 def test_packages_are_locked_by_hash_and_come_from_anywhere(file: str):
     text = (ROOT / "requirements" / file).read_text(encoding="utf-8")
     assert "://" not in text
