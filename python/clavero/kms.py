@@ -15,6 +15,8 @@ from clavero.client import Client
 from clavero.clock import Clock, SystemClock
 from clavero.iam.principals import Principal
 from clavero.identity.accounts import Accounts
+from clavero.identity.identities import Identities
+from clavero.identity.registry import Registry
 from clavero.keystores.attested import AttestedKeyStore
 from clavero.keystores.native import new_id
 from clavero.maintenance import Maintenance, Watch
@@ -24,6 +26,7 @@ from clavero.model.requestquotas import RequestQuotas
 from clavero.ops.context import OpsContext
 from clavero.ops.directory import Directory, Scope
 from clavero.ops.lastusage import UsageLog
+from clavero.ops.renaming import Renaming
 from clavero.ops.throttle import Throttle
 from clavero.service import Service
 from clavero.store import domains, meta, versions
@@ -164,6 +167,9 @@ class KMS:
         self._accounts = Accounts(
             store, self._hsm, self._clock, self._region, self._maintenance.ensure_domain
         )
+        registry = Registry(store, self._clock, self._hsm.generate_random)
+        registry.renaming = Renaming(store, self._directory).transaction
+        self._identities = Identities(registry, self._accounts)
         self._service = Service(
             context, self._sink, self._clock, self._maintenance.run_due, self._throttle
         )
@@ -272,6 +278,11 @@ class KMS:
     def accounts(self) -> Accounts:
         """The accounts, and the access keys with which their root users sign requests."""
         return self._accounts
+
+    @property
+    def identities(self) -> Identities:
+        """Users, groups, roles, policies, organisations: see `clavero.identity.identities`."""
+        return self._identities
 
     @property
     def wiring(self) -> Wiring:

@@ -13,7 +13,7 @@ from clavero.model.errors import KMSError
 BARE: dict[str, Any] = {"Effect": "Deny", "Action": "kms:*", "Resource": "*"}
 PRINCIPAL: dict[str, Any] = {"Principal": "*"}
 ATTACHED = [Kind.IDENTITY, Kind.BOUNDARY, Kind.SESSION, Kind.SERVICE_CONTROL]
-NAMING = [Kind.KEY, Kind.RESOURCE_CONTROL, Kind.ENDPOINT]
+NAMING = [Kind.KEY, Kind.RESOURCE_CONTROL, Kind.ENDPOINT, Kind.TRUST]
 
 
 def document(*statements: Any, **members: Any) -> str:
@@ -30,6 +30,9 @@ def refusal(text: str, kind: Kind) -> str:
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name)
 def test_a_plain_document_of_each_kind(kind):
     statement = {**BARE, **(PRINCIPAL if kind in NAMING else {})}
+    if kind is Kind.TRUST:
+        assert refusal(document(statement), kind) == "Has prohibited field Resource"
+        del statement["Resource"]
     read = parse(document(statement), kind)
     assert list(read.statements) == [statement]
     assert read.variables

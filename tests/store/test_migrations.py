@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
-from clavero.store import aliases, grants, keys, migrate, schema, tags, versions
+from clavero.store import accounts, aliases, grants, keys, migrate, schema, tags, versions
 from clavero.store import folder as found
 from clavero.store.engine import open_store
 from clavero.store.errors import StoreError
@@ -203,3 +203,20 @@ def test_a_store_of_the_second_schema_is_upgraded_with_all_its_rows(folder, make
             assert versions.of_key(tx, *named(key)) == [version]
             assert tags.of_key(tx, *named(key)) == {"k": key.key_id}
     assert found.Found.CURRENT is found.inspect(folder / "clavero.db")
+
+
+def test_access_keys_of_the_sixth_schema_stay_root_users(folder):
+    folder.mkdir(mode=0o700)
+    sixth = create_engine(f"sqlite:///{folder / 'clavero.db'}")
+    with sixth.begin() as tx:
+        tx.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        migrate.upgrade(tx, "0006")
+        tx.exec_driver_sql("INSERT INTO accounts VALUES ('111122223333', 1.0)")
+        tx.exec_driver_sql(
+            "INSERT INTO access_keys VALUES ('AKIA', '111122223333', 'us-east-1', x'01', 2.0)"
+        )
+    sixth.dispose()
+    with open_store(folder) as store, store.read() as tx:
+        assert accounts.all_access_keys(tx) == [
+            accounts.AccessKeyRow("AKIA", "111122223333", "us-east-1", b"\x01", 2.0, None, True)
+        ]

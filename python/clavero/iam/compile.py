@@ -65,7 +65,8 @@ class Statement:
         self._not_resources: bool = "NotResource" in source
         self._resources: list[Pattern] = [
             compile_resource(each, variables=variables)
-            for each in strings(source.get("NotResource", source.get("Resource"))) or ()
+            for each in strings(source.get("NotResource", source.get("Resource")))
+            or (("*",) if kind is Kind.TRUST else ())  # about the role that has it
         ]
         self._is_wide: Final = not {"*", "kms:*"}.isdisjoint(
             strings(source.get("Action")) or ()

@@ -127,6 +127,7 @@ _AS_NAMED: Final = {
     Kind.SERVICE_CONTROL: "a service control policy",
     Kind.RESOURCE_CONTROL: "a resource control policy",
     Kind.ENDPOINT: "a VPC endpoint policy",
+    Kind.TRUST: "a resource-based policy",
 }
 _MISSING: Final = {
     Kind.KEY: "resource-based policy",

@@ -34,6 +34,7 @@ _PAIRS: Final = (
     ("Action", "NotAction"),
     ("Resource", "NotResource"),
 )
+_PAIRS_OF_RESOURCES: Final = frozenset(_PAIRS[2])
 _AWS_PRINCIPAL: Final = re.compile(
     r"\*|[0-9]{12}|A(?:ID|RO)A[A-Z0-9]{4,124}"
     r"|arn:aws[a-z-]*:(?:iam::[0-9]{12}:(?:root|(?:user|role)/[\x21-\x29\x2b-\x3e\x40-\x7e]+)"
@@ -41,6 +42,7 @@ _AWS_PRINCIPAL: Final = re.compile(
     re.ASCII,
 )
 _SERVICE: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
+_PROVIDER: Final = re.compile(r"[\w.:/-]{4,255}", re.ASCII)
 _SID: Final = re.compile("[A-Za-z0-9]*")
 
 
@@ -54,11 +56,12 @@ class Kind(Enum):
     SERVICE_CONTROL = "service control policy"
     RESOURCE_CONTROL = "resource control policy"
     ENDPOINT = "VPC endpoint policy"
+    TRUST = "trust policy"
 
     @property
     def names_principals(self) -> bool:
         """Whether its statements say whom they are about."""
-        return self in {Kind.KEY, Kind.RESOURCE_CONTROL, Kind.ENDPOINT}
+        return self in {Kind.KEY, Kind.RESOURCE_CONTROL, Kind.ENDPOINT, Kind.TRUST}
 
 
 class Document(NamedTuple):
@@ -171,8 +174,10 @@ class _Reader:
         for name in ("Action", "NotAction", "Resource", "NotResource"):
             if name in statement and strings(statement[name]) is None:
                 self._refuse(f"{name} must be a string or a list of strings")
+        if self._kind is Kind.TRUST and not _PAIRS_OF_RESOURCES.isdisjoint(statement):
+            raise errors.malformed_policy("Has prohibited field Resource")
         if self._kind is not Kind.KEY:
-            for name, negated in _PAIRS[1:]:
+            for name, negated in _PAIRS[1 : 2 if self._kind is Kind.TRUST else 3]:
                 if not strings(statement.get(name)) and not strings(statement.get(negated)):
                     self._refuse(f"a statement must have {name} or {negated}")
         if self._kind is Kind.RESOURCE_CONTROL:
@@ -197,7 +202,7 @@ class _Reader:
             return
         if "Principal" not in statement and "NotPrincipal" not in statement:
             raise errors.policy_without_principal()
-        if not are_principals(given):
+        if not are_principals(given, federated=self._kind is Kind.TRUST):
             raise errors.policy_with_invalid_principals()
 
     def _check_resource_control(self, statement: Statement) -> None:
@@ -258,14 +263,19 @@ def _check_overly_permissive(key: str) -> None:
         raise errors.overly_permissive_condition()
 
 
-def are_principals(given: Any) -> bool:
-    """Whether this can stand in a Principal or NotPrincipal element."""
+def are_principals(given: Any, *, federated: bool = False) -> bool:
+    """Whether this can stand in a Principal or NotPrincipal element.
+
+    `federated` for a role's trust policy, which may name identity providers too.
+    """
     if given == "*":
         return True
     if not isinstance(given, dict) or not given:
         return False
     for kind, value in given.items():
         pattern = {"AWS": _AWS_PRINCIPAL, "Service": _SERVICE}.get(kind)
+        if federated and kind == "Federated":
+            pattern = _PROVIDER
         texts = strings(value)
         if pattern is None or not texts or not all(map(pattern.fullmatch, texts)):
             return False

@@ -1,4 +1,4 @@
-"""Accounts and the access keys of their root users: made, listed, and told to whoever verifies.
+"""Accounts and access keys: made, listed, and told to whoever verifies signatures.
 
 A secret access key is sealed by the HSM before it is stored, and opened into its protected memory
 to verify signatures. It passes through Python only where a user asks to see it.
@@ -10,13 +10,16 @@ import re
 import threading
 from base64 import b32encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sqlalchemy import Connection
+
 from clavero.model import arn
-from clavero.store import accounts
+from clavero.store import accounts, identities
 from clavero.store.accounts import AccessKeyRow
 from clavero.store.engine import Store
+from clavero.store.identities import IdentityRow
 
 if TYPE_CHECKING:
     from clavero._native import Hsm
@@ -100,9 +103,53 @@ class Accounts:
         self._add(checked(account), access_key_id, secret_access_key)
 
     def access_keys(self) -> list[AccessKeyRow]:
-        """Every access key with its sealed secret, the oldest first."""
+        """The access keys of root users with their sealed secrets, the oldest first."""
+        return [row for row in self.every_access_key() if row.user_id is None]
+
+    def every_access_key(self) -> list[AccessKeyRow]:
+        """The same with those of users."""
         with self._store.read() as tx:
             return accounts.all_access_keys(tx)
+
+    def access_key(self, access_key_id: str) -> AccessKeyRow | None:
+        """One access key, or None."""
+        with self._store.read() as tx:
+            return accounts.access_key(tx, access_key_id)
+
+    def create_for(
+        self,
+        account: str,
+        admitted: Callable[[Connection], IdentityRow],
+        known: tuple[str, str] | None = None,
+    ) -> AccessKey:
+        """Make an access key of the user that `admitted` gives, in the transaction that stores it.
+
+        `known` is an id and a secret to take. For `users`, which says who may have one more.
+        """
+        if known is not None:
+            check_access_key(*known)
+        access_key_id, secret = known or (self._new_id(), None)
+        return self._add(account, access_key_id, secret, admitted=admitted)
+
+    def set_active(self, access_key_id: str, *, active: bool) -> None:
+        """Have an access key be good for signatures, or not."""
+        with self._lock:
+            with self._store.write() as tx:
+                accounts.set_active(tx, access_key_id, active=active)
+                row = accounts.access_key(tx, access_key_id)
+                arn_ = None if row is None else _arn_of(tx, row)
+            for verifier in self._verifiers:
+                if row is not None and arn_ is not None and active:
+                    _tell(verifier, row, arn_)
+                else:
+                    verifier.remove(access_key_id)
+
+    def told_anew(self, row: AccessKeyRow, arn_: str) -> None:
+        """The user of an access key has another ARN."""
+        with self._lock:
+            for verifier in self._verifiers:
+                if row.active:
+                    _tell(verifier, row, arn_)
 
     def delete_access_key(self, access_key_id: str) -> bool:
         """Delete an access key: no signature of it is good from now on. False: there was none."""
@@ -121,8 +168,11 @@ class Accounts:
     def attach(self, verifier: Verifier) -> None:
         """Tell a verifier every access key, and from now on every change."""
         with self._lock:
-            for row in self.access_keys():
-                _tell(verifier, row)
+            with self._store.read() as tx:
+                rows = [row for row in accounts.all_access_keys(tx) if row.active]
+                named = [(row, _arn_of(tx, row)) for row in rows]
+            for row, arn_ in named:
+                _tell(verifier, row, arn_)
             self._verifiers.append(verifier)
 
     def detach(self, verifier: Verifier) -> None:
@@ -132,7 +182,13 @@ class Accounts:
                 self._verifiers.remove(verifier)
 
     def _add(
-        self, account: str, access_key_id: str, secret: str | None, *, new_account: bool = False
+        self,
+        account: str,
+        access_key_id: str,
+        secret: str | None,
+        *,
+        new_account: bool = False,
+        admitted: Callable[[Connection], IdentityRow] | None = None,
     ) -> AccessKey:
         self._ensure_domain(self._region)
         if secret is None:
@@ -144,9 +200,12 @@ class Accounts:
             with self._store.write() as tx:
                 if new_account:
                     accounts.add_account(tx, account, row.created)
+                if admitted is not None:
+                    row = replace(row, user_id=admitted(tx).unique_id)
                 accounts.add_access_key(tx, row)
+                arn_ = _arn_of(tx, row)
             for verifier in self._verifiers:
-                _tell(verifier, row)
+                _tell(verifier, row, arn_)
         return self.reveal(row)
 
     def _new_id(self) -> str:
@@ -172,8 +231,13 @@ def check_access_key(access_key_id: str, secret_access_key: str) -> None:
         raise ValueError("a secret access key has 1 to 128 printable characters")
 
 
-def _tell(verifier: Verifier, row: AccessKeyRow) -> None:
-    verifier.put(row.access_key_id, row.account, arn.root_arn(row.account), row.region, row.secret)
+def _tell(verifier: Verifier, row: AccessKeyRow, arn_: str) -> None:
+    verifier.put(row.access_key_id, row.account, arn_, row.region, row.secret)
+
+
+def _arn_of(tx: Connection, row: AccessKeyRow) -> str:
+    user = None if row.user_id is None else identities.by_id(tx, row.user_id)
+    return arn.root_arn(row.account) if user is None else user.arn
 
 
 def _purpose(access_key_id: str) -> str:

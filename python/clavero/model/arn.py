@@ -127,3 +127,8 @@ def _parse_arn(text: str, region: str, partition: str) -> KeyReference:
         check_alias_name(resource)
         return KeyReference("alias_arn", region, account, resource)
     raise errors.invalid_arn(text)
+
+
+def iam_arn(account: str, kind: str, path: str, name: str) -> str:
+    """The ARN of a user, group, role or policy: `kind` is its word, `path` from slash to slash."""
+    return f"arn:aws:iam::{account}:{kind}{path}{name}"

@@ -459,6 +459,14 @@ class Directory:
                 if cached is not None and cached is not key:
                     cached.epoch += 1
 
+    def touched_by_name(self, region: str, account: str, key_id: str) -> None:
+        """The same, of a key that may not be in memory."""
+        owner = self.scope(region, account)
+        with self._lock:
+            cached = owner.by_id.get(key_id)
+            if cached is not None:
+                cached.epoch += 1
+
     def rotated(self, row: KeyRow, version: VersionRow, handle: int | None) -> bool:
         """Take over a row and its new current version. `order` must be held, as for `changed`.
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from .errors import StoreConflict
@@ -204,6 +215,31 @@ def retirable(
     )
     found = [GrantRow(*row) for row in tx.execute(_RETIRABLE, asked)]
     return found[:limit], len(found) > limit
+
+
+def rename_principal(
+    tx: Connection, before: str, after: str, *, begins: bool = False
+) -> list[tuple[str, str, str]]:
+    """Have grants name a principal otherwise; return the keys (Region, account, id) of those.
+
+    With `begins`, `before` is what the names begin with, and what follows it stays.
+    """
+    changed: list[tuple[str, str, str]] = []
+    for column in (grants.c.grantee, grants.c.retiring):
+        length = func.length(before)
+        where: ColumnElement[bool] = column == before
+        value: ColumnElement[str] = bindparam("g_after", after, String)
+        if begins:
+            where = func.substr(column, 1, length) == before
+            value = value.concat(func.substr(column, length + 1))
+        found = tx.execute(
+            update(grants)
+            .where(where)
+            .values({column: value})
+            .returning(grants.c.region, grants.c.account, grants.c.key_id)
+        )
+        changed += [(row.region, row.account, row.key_id) for row in found]
+    return list(dict.fromkeys(changed))
 
 
 def _named(region: str, account: str, key_id: str, **more: object) -> dict[str, object]:

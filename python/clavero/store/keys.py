@@ -225,6 +225,23 @@ def set_policy(tx: Connection, region: str, account: str, key_id: str, policy: s
     return _change(tx, _POLICY, region, account, key_id, policy)
 
 
+def every_policy(tx: Connection) -> list[str]:
+    """Return the key policies that there are, each once, however many keys have it."""
+    return list(tx.execute(select(keys.c.policy).distinct()).scalars())
+
+
+def replace_policy(tx: Connection, before: str, after: str) -> list[KeyRow]:
+    """Give every key that has one policy another, and return their rows as they are now."""
+    named = tx.execute(
+        update(keys)
+        .where(keys.c.policy == before)
+        .values(policy=after)
+        .returning(keys.c.region, keys.c.account, keys.c.key_id)
+    ).all()
+    found = [get(tx, *each) for each in named]
+    return [row for row in found if row is not None]
+
+
 def set_current_version(
     tx: Connection, region: str, account: str, key_id: str, hbkid: bytes | None
 ) -> bool:

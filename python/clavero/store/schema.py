@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # Migrations in the order in which they apply. The last one is what `metadata` below describes.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD: str = REVISIONS[-1]
 
 # Written into the header of the database file, so that another program's SQLite file is refused.
@@ -239,7 +239,90 @@ accounts = Table(
     CheckConstraint("length(account) = 12", name="account"),
 )
 
-# The secret is sealed by the HSM for (region, access_key_id): only there it opens.
+# Users, groups, roles and managed policies. AWS compares names without regard to case: `folded`
+# is the name in lower case. `trust` and `max_session` are a role's, `default_version` a policy's;
+# `boundary` is the ARN of a managed policy, which may be one of AWS's and so no row here.
+identities = Table(
+    "identities",
+    metadata,
+    Column("unique_id", String, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("boundary", String),
+    Column("trust", Text),
+    Column("max_session", Integer),
+    Column("default_version", Integer),
+    ForeignKeyConstraint(["account"], ["accounts.account"], ondelete="CASCADE"),
+    CheckConstraint("kind IN ('user', 'group', 'role', 'policy')", name="kind"),
+    CheckConstraint("(trust IS NOT NULL) = (kind = 'role')", name="trust"),
+    CheckConstraint("(max_session IS NOT NULL) = (kind = 'role')", name="max_session"),
+    CheckConstraint("(default_version IS NOT NULL) = (kind = 'policy')", name="default_version"),
+    CheckConstraint("boundary IS NULL OR kind IN ('user', 'role')", name="boundary"),
+    Index(None, "account", "kind", "folded", unique=True),
+    Index(None, "boundary", sqlite_where=text("boundary IS NOT NULL")),
+)
+
+identity_tags = Table(
+    "identity_tags",
+    metadata,
+    Column("unique_id", String, primary_key=True),
+    Column("tag_key", String, primary_key=True),
+    Column("tag_value", String, nullable=False),
+    ForeignKeyConstraint(["unique_id"], ["identities.unique_id"], ondelete="CASCADE"),
+)
+
+inline_policies = Table(
+    "inline_policies",
+    metadata,
+    Column("unique_id", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("document", Text, nullable=False),
+    ForeignKeyConstraint(["unique_id"], ["identities.unique_id"], ondelete="CASCADE"),
+)
+
+# By ARN: AWS's own managed policies have no row.
+attached_policies = Table(
+    "attached_policies",
+    metadata,
+    Column("unique_id", String, primary_key=True),
+    Column("policy_arn", String, primary_key=True),
+    ForeignKeyConstraint(["unique_id"], ["identities.unique_id"], ondelete="CASCADE"),
+    Index(None, "policy_arn"),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    Column("unique_id", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    ForeignKeyConstraint(["unique_id"], ["identities.unique_id"], ondelete="CASCADE"),
+    CheckConstraint("version >= 1", name="version"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("user_id", String, primary_key=True),
+    Column("group_id", String, primary_key=True),
+    ForeignKeyConstraint(["user_id"], ["identities.unique_id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["group_id"],
+        ["identities.unique_id"],
+        name="fk_group_members_groups",
+        ondelete="CASCADE",
+    ),
+    Index(None, "group_id"),
+)
+
+# The secret is sealed by the HSM for (region, access_key_id): only there it opens. Without a
+# `user_id` the access key is the root user's.
 access_keys = Table(
     "access_keys",
     metadata,
@@ -248,10 +331,73 @@ access_keys = Table(
     Column("region", String, nullable=False),
     Column("secret", LargeBinary, nullable=False),
     Column("created", Double, nullable=False),
+    Column("user_id", String),
+    Column("active", Boolean, nullable=False),
     ForeignKeyConstraint(["account"], ["accounts.account"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["user_id"], ["identities.unique_id"], ondelete="CASCADE"),
     CheckConstraint("length(access_key_id) > 0", name="access_key_id"),
     CheckConstraint("length(secret) > 0", name="secret"),
     Index(None, "account"),
+    Index(None, "user_id"),
+)
+
+# An organisation's root and organisational units, and the accounts in it: a node's parent is the
+# root or a unit. A node's organisation is that of its root.
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("organization_id", String, primary_key=True),
+    Column("management_account", String, nullable=False),
+    Column("root_id", String, nullable=False),
+    Column("created", Double, nullable=False),
+    Index(None, "management_account", unique=True),
+    Index(None, "root_id", unique=True),
+)
+
+organization_nodes = Table(
+    "organization_nodes",
+    metadata,
+    Column("node_id", String, primary_key=True),
+    Column("organization_id", String, nullable=False),
+    Column("parent_id", String),
+    Column("name", String, nullable=False),
+    ForeignKeyConstraint(
+        ["organization_id"], ["organizations.organization_id"], ondelete="CASCADE"
+    ),
+    ForeignKeyConstraint(["parent_id"], ["organization_nodes.node_id"]),
+    Index(None, "parent_id"),
+)
+
+organization_policies = Table(
+    "organization_policies",
+    metadata,
+    Column("policy_id", String, primary_key=True),
+    Column("organization_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("document", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["organization_id"], ["organizations.organization_id"], ondelete="CASCADE"
+    ),
+    CheckConstraint("kind IN ('SERVICE_CONTROL_POLICY', 'RESOURCE_CONTROL_POLICY')", name="kind"),
+    Index(None, "organization_id", "kind", "name", unique=True),
+)
+
+# Also of AWS's own p-FullAWSAccess, which has no row.
+organization_attachments = Table(
+    "organization_attachments",
+    metadata,
+    Column("node_id", String, primary_key=True),
+    Column("policy_id", String, primary_key=True),
+    ForeignKeyConstraint(["node_id"], ["organization_nodes.node_id"], ondelete="CASCADE"),
+    Index(None, "policy_id"),
+)
+
+vpc_endpoints = Table(
+    "vpc_endpoints",
+    metadata,
+    Column("vpce", String, primary_key=True),
+    Column("policy", Text, nullable=False),
 )
 
 # Alembic's own table, so that a new database is stamped, and a start checks it, without Alembic.
