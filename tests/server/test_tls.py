@@ -159,9 +159,51 @@ def test_the_server_refuses_old_versions_and_weak_suites(served, version, suites
     assert alert in caught.value.reason, "an alert of the server, not a failure of the client"
 
 
+# With an ECDSA certificate nobody could do these: a server with an RSA certificate could
+WEAK_WITH_RSA = [
+    pytest.param(ssl.TLSVersion.TLSv1, "ALL", id="TLS 1.0"),
+    pytest.param(ssl.TLSVersion.TLSv1_1, "ALL", id="TLS 1.1"),
+    pytest.param(TLS12, "AES256-GCM-SHA384", id="static RSA"),
+    pytest.param(TLS12, "AES128-SHA", id="static RSA, CBC"),
+    pytest.param(TLS12, "ECDHE-RSA-AES256-SHA384", id="CBC"),
+    pytest.param(TLS12, "ECDHE-RSA-AES128-SHA", id="CBC, SHA-1"),
+    pytest.param(TLS12, "DHE-RSA-AES256-GCM-SHA384", id="finite-field DHE"),
+    pytest.param(TLS12, "aNULL", id="anonymous"),
+]
+
+
+@pytest.fixture(scope="module")
+def with_rsa(tmp_path_factory):
+    """A server with an RSA certificate of its own."""
+    folder, key = tmp_path_factory.mktemp("rsa"), rsa.generate_private_key(65537, 2048)
+    made = certificate("localhost", key, key, "localhost", dns="localhost")
+    (folder / "cert.pem").write_bytes(pem_of(made))
+    (folder / "key.pem").write_bytes(private(key))
+    tls = Tls(folder / "cert.pem", folder / "key.pem")
+    with KMS() as kms, Endpoint(kms, tls=tls) as endpoint:
+        yield endpoint
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+@pytest.mark.parametrize(("version", "suites"), WEAK_WITH_RSA)
+def test_a_server_with_an_rsa_certificate_refuses_them_too(with_rsa, version, suites):
+    with pytest.raises(ssl.SSLError) as caught:
+        speak(with_rsa.ports[0], weak(version, suites))
+    assert "HANDSHAKE_FAILURE" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "suite",
+    ["ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305"],
+)
+def test_it_takes_their_better_siblings(with_rsa, suite):
+    assert speak(with_rsa.ports[0], weak(TLS12, suite)) == "HTTP/1.1 403 Forbidden"
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize(
-    ("version", "suites"), [each.values[:2] for each in WEAK if each.id != "finite-field DHE"]
+    ("version", "suites"),
+    [each.values[:2] for each in WEAK + WEAK_WITH_RSA if each.id != "finite-field DHE"],
 )
 def test_those_clients_reach_a_server_that_lets_them(version, suites, tmp_path):
     # The control: what was refused above is really offered. (Python's servers have no finite-field
@@ -238,7 +280,9 @@ def certificate(
     issuer: str,
     *,
     ca: bool = False,
+    since: datetime.datetime = NOW - 10 * DAY,
     until: datetime.datetime = NOW + DAY,
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
     dns: str | None = None,
 ) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
@@ -248,14 +292,12 @@ def certificate(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - 10 * DAY)
+        .not_valid_before(since)
         .not_valid_after(until)
         .add_extension(x509.BasicConstraints(ca, None), critical=True)
     )
     if not ca:
-        builder = builder.add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     if dns is not None:
         builder = builder.add_extension(
             x509.SubjectAlternativeName([x509.DNSName(dns)]), critical=False
@@ -299,8 +341,9 @@ class Party:
 
 @pytest.fixture(scope="module")
 def parties(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("parties")
-    return Party(folder, "ours"), Party(folder, "others")
+    """Ours, another, and another that gives itself the name of ours."""
+    folder, impostor = (tmp_path_factory.mktemp(name) for name in ("parties", "impostor"))
+    return Party(folder, "ours"), Party(folder, "others"), Party(impostor, "ours")
 
 
 @pytest.fixture(scope="module")
@@ -311,12 +354,18 @@ def guarded(parties):
         yield made
 
 
-def enter(served: Served, certificate: Path | None, version: ssl.TLSVersion) -> str:
+def client_context(
+    served: Served, certificate: Path | None, version: ssl.TLSVersion
+) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(served.ca_path))
     context.minimum_version = context.maximum_version = version
     if certificate is not None:
         context.load_cert_chain(certificate)
-    return speak(served.endpoint.ports[0], context)
+    return context
+
+
+def enter(served: Served, certificate: Path | None, version: ssl.TLSVersion) -> str:
+    return speak(served.endpoint.ports[0], client_context(served, certificate, version))
 
 
 BOTH = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -324,28 +373,43 @@ BOTH = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersio
 
 @BOTH
 def test_clients_of_the_subject_are_let_in(guarded, parties, version):
-    ours, _ = parties
+    ours = parties[0]
     for path in (ours.client("kms-client"), ours.client("x", dns="proxy.example")):
         assert enter(guarded, path, version) == "HTTP/1.1 403 Forbidden"
 
 
+TURNED_AWAY = [
+    pytest.param(None, "", {}, "CERTIFICATE_REQUIRED", id="no certificate"),
+    pytest.param(0, "someone-else", {}, "ACCESS_DENIED", id="another common name"),
+    pytest.param(0, "KMS-CLIENT", {}, "ACCESS_DENIED", id="the name in capitals"),
+    pytest.param(
+        0, "kms-client.example", {"dns": "other.proxy.example"}, "ACCESS_DENIED", id="longer names"
+    ),
+    pytest.param(0, "kms-client", {"until": NOW - DAY}, "CERTIFICATE_EXPIRED", id="expired"),
+    pytest.param(0, "kms-client", {"since": NOW + DAY / 2}, "CERTIFICATE_EXPIRED", id="too early"),
+    pytest.param(0, "kms-client", {"usage": ExtendedKeyUsageOID.SERVER_AUTH},
+        "UNSUPPORTED_CERTIFICATE", id="of a server"),
+    pytest.param(1, "kms-client", {}, "UNKNOWN_CA", id="of another CA"),
+    pytest.param(2, "kms-client", {}, "DECRYPT_ERROR", id="of a CA of the same name"),
+]  # fmt: skip
+
+
 @BOTH
-def test_all_others_are_not(guarded, parties, version):
-    ours, others = parties
-    for path in (
-        None,
-        ours.client("someone-else"),
-        ours.client("KMS-CLIENT"),
-        ours.client("kms-client.example", dns="other.proxy.example"),
-        ours.client("kms-client", until=NOW - DAY),
-        others.client("kms-client"),
+@pytest.mark.parametrize(("party", "subject", "options", "alert"), TURNED_AWAY)
+def test_all_others_are_told_why_not(guarded, parties, version, party, subject, options, alert):
+    shown = None if party is None else parties[party].client(subject, **options)
+    context = client_context(guarded, shown, version)
+    with (
+        socket.create_connection(("127.0.0.1", guarded.endpoint.ports[0]), timeout=30) as plain,
+        pytest.raises(ssl.SSLError) as caught,
+        context.wrap_socket(plain, server_hostname="localhost") as stream,
     ):
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            assert not enter(guarded, path, version), path
+        stream.recv(1)  # nothing was sent, so that no reset overtakes the alert
+    assert caught.value.reason.endswith(f"ALERT_{alert}")
 
 
 def test_without_subjects_the_ca_decides(parties):
-    ours, others = parties
+    ours, others, _ = parties
     with KMS() as kms, serving(kms, tls=Tls(client_authorities=ours.path)) as made:
         version = ssl.TLSVersion.TLSv1_3
         assert enter(made, ours.client("anyone"), version) == "HTTP/1.1 403 Forbidden"
