@@ -9,12 +9,13 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypedDict
 
 from clavero.iam.compile import Policy, compile_policy
 from clavero.iam.documents import Kind
 from clavero.iam.matching import Value
 from clavero.iam.principals import Principal
+from clavero.identity.resolver import Given, Resolver
 from clavero.model import arn
 from clavero.model.errors import KMSError
 
@@ -32,7 +33,8 @@ _VIA: Final = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\.amazonaws\.com")
 class Attached(TypedDict, total=False):
     """What clients can be made with beside `principal`, `account` and `region`.
 
-    `identity_policies` are the policies of the user with its groups, or of the role;
+    `identity_policies` are the policies of the user with its groups, or of the role, in place of
+    those that are stored of it;
     `permissions_boundary` and `session_policy` limit them (several session policies are a list).
     `source_ip` is where the calls come from, `via_service` the service that makes them for the
     principal (`s3.us-east-1.amazonaws.com`). `condition_keys` are further ones: a text, or for
@@ -50,27 +52,82 @@ class Attached(TypedDict, total=False):
 NAMES: Final = frozenset(Attached.__annotations__)
 
 
+class Caller(Protocol):
+    """Who calls, over time: what is stored of it may change."""
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+
+    @property
+    def account(self) -> str:
+        """12 digits."""
+
+    @property
+    def facts(self) -> Mapping[str, Value]:
+        """What trusted code vouches for."""
+
+    def current(self) -> Principal:
+        """Who it is now."""
+
+
 def make(
-    principal: str | None, account: str | None, default_account: str, attached: Attached
-) -> Principal:
-    """The caller. ValueError for what is no principal, policy or address."""
+    resolver: Resolver,
+    principal: str | None,
+    account: str | None,
+    default_account: str,
+    attached: Attached,
+) -> Caller:
+    """The caller. ValueError for what is no principal, policy or address.
+
+    Without `identity_policies` it has what is stored of its user or role, if there is one.
+    """
     named, owner = _named(principal, account, default_account)
     unknown = attached.keys() - NAMES
     if unknown:
         raise TypeError(f"a client has no argument {min(unknown)!r}")
     session = attached.get("session_policy")
     boundary = attached.get("permissions_boundary")
-    return Principal(
+    given = Given(
+        None if boundary is None else _policy(boundary, Kind.BOUNDARY),
+        None if session is None else tuple(_policies(session, Kind.SESSION)),
+        _facts(attached),
+    )
+    if "identity_policies" not in attached:
+        return resolver.in_process(named, owner, given)
+    made = Principal(
         named,
         owner,
-        identity=_policies(attached.get("identity_policies", ()), Kind.IDENTITY),
-        boundary=None if boundary is None else _policy(boundary, Kind.BOUNDARY),
-        sessions=None if session is None else _policies(session, Kind.SESSION),
-        facts=_facts(attached),
+        identity=_policies(attached["identity_policies"], Kind.IDENTITY),
+        boundary=given.boundary,
+        sessions=given.sessions,
+        facts=given.facts,
     )
+    return _Fixed(made)
 
 
-def address_of(caller: Principal) -> str:
+class _Fixed(NamedTuple):
+    """A caller that stays as it is."""
+
+    principal: Principal
+
+    @property
+    def arn(self) -> str:
+        return self.principal.arn
+
+    @property
+    def account(self) -> str:
+        return self.principal.account
+
+    @property
+    def facts(self) -> Mapping[str, Value]:
+        return self.principal.facts
+
+    def current(self) -> Principal:
+        return self.principal
+
+
+def address_of(caller: Caller) -> str:
     """The address that its calls are recorded with."""
     given = caller.facts.get("aws:sourceip")
     return given if isinstance(given, str) else LOCAL_ADDRESS

@@ -17,6 +17,7 @@ from clavero.ops.batch import DECRYPT_MANY, ENCRYPT_MANY, GENERATE_DATA_KEYS, Ba
 from clavero.ops.call import Call, CallOperation, NotAsked, Response
 
 if TYPE_CHECKING:
+    from clavero.callers import Caller
     from clavero.iam.decision import Principal
     from clavero.ops.directory import Scope
     from clavero.service import Service
@@ -56,18 +57,18 @@ class Client:
 
         def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]: ...
 
-    def __init__(self, service: Service, principal: Principal, scope: Scope) -> None:
+    def __init__(self, service: Service, caller: Caller, scope: Scope) -> None:
         self._service = service
-        self._principal = principal
+        self._caller = caller
         self._scope = scope
-        self._source_ip = address_of(principal)
+        self._source_ip = address_of(caller)
         self.meta: Final = ClientMeta(scope.region)
         # Now, not at the first error: a call must import nothing. Were another thread to fork
         # meanwhile, the child would wait for ever for an import that nobody there finishes.
         exceptions()
 
     def __repr__(self) -> str:
-        return f"<Client of {self._principal.arn} in {self._scope.region}>"
+        return f"<Client of {self._caller.arn} in {self._scope.region}>"
 
     @property
     def exceptions(self) -> ClientExceptions:
@@ -160,7 +161,7 @@ class Client:
         else:
             return {
                 "Operation": Operation,
-                "Principal": self._principal.arn,
+                "Principal": self._caller.arn,
                 "Allowed": all(check["Allowed"] for check in checks),
                 "Checks": checks,
             }
@@ -187,7 +188,7 @@ class Client:
         if EncryptionContext is not None:
             for member in ("", "Source", "Destination"):
                 params[f"{member}EncryptionContext"] = EncryptionContext
-        vouched = self._principal.facts
+        vouched = self._caller.facts
 
         def make(principal: Principal) -> Call:
             caller = principal.but(facts={**principal.facts, **vouched})
@@ -207,7 +208,7 @@ class Client:
         return Call(
             operation,
             params,
-            self._principal,
+            self._caller.current(),
             self._scope,
             _decode,
             self._source_ip,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, Unpack
 
 from clavero import _native, callers
 from clavero.audit.sinks import FileSink, MemorySink, Sink
-from clavero.callers import Attached
+from clavero.callers import Attached, Caller
 from clavero.client import Client
 from clavero.clock import Clock, SystemClock
-from clavero.iam.principals import Principal
 from clavero.identity.accounts import Accounts
 from clavero.identity.identities import Identities
 from clavero.identity.registry import Registry
+from clavero.identity.resolver import Resolver
 from clavero.keystores.attested import AttestedKeyStore
 from clavero.keystores.native import new_id
 from clavero.maintenance import Maintenance, Watch
@@ -49,6 +49,7 @@ class Wiring(NamedTuple):
     service: Service
     hsm: _native.Hsm
     accounts: Accounts
+    resolver: Resolver
     region: str
     ensure_domain: Callable[[str], None]
     scope_of: Callable[[str, str], Scope]  # Region and account
@@ -154,6 +155,9 @@ class KMS:
         self._maintenance = Maintenance(
             self._hsm, store, self._directory, keystore, self._sink, self._clock, self._usage
         )
+        registry = Registry(store, self._clock, self._hsm.generate_random)
+        registry.renaming = Renaming(store, self._directory).transaction
+        self._resolver = Resolver(registry)
         context = OpsContext(
             store=store,
             directory=self._directory,
@@ -163,12 +167,11 @@ class KMS:
             schedule_changed=lambda: self._service.schedule_changed(),
             quotas=self._quotas,
             usage=self._usage,
+            resolver=self._resolver,
         )
         self._accounts = Accounts(
             store, self._hsm, self._clock, self._region, self._maintenance.ensure_domain
         )
-        registry = Registry(store, self._clock, self._hsm.generate_random)
-        registry.renaming = Renaming(store, self._directory).transaction
         self._identities = Identities(registry, self._accounts)
         self._service = Service(
             context, self._sink, self._clock, self._maintenance.run_due, self._throttle
@@ -196,6 +199,7 @@ class KMS:
         """A client with boto3's methods, for one Region and one principal.
 
         `principal` is an IAM or STS ARN, by default the root user of `account` (or of this KMS's).
+        Of a stored user or role the client has the policies, as they are at each call.
         What else trusted code can say of its calls is in `clavero.callers.Attached`: policies,
         `source_ip`, `via_service`. Clients are cheap and safe to share between threads.
         """
@@ -266,8 +270,8 @@ class KMS:
             lambda name: self._directory.scope(_checked_region(name), caller.account),
         )
 
-    def _caller(self, principal: str | None, account: str | None, attached: Attached) -> Principal:
-        return callers.make(principal, account, self._account, attached)
+    def _caller(self, principal: str | None, account: str | None, attached: Attached) -> Caller:
+        return callers.make(self._resolver, principal, account, self._account, attached)
 
     @property
     def clock(self) -> Clock:
@@ -291,6 +295,7 @@ class KMS:
             self._service,
             self._hsm,
             self._accounts,
+            self._resolver,
             self._region,
             self._maintenance.ensure_domain,
             lambda region, account: self._directory.scope(_checked_region(region), account),

@@ -258,7 +258,9 @@ class Service:
         key = self._context.directory.resolve(first.scope, first.params["KeyId"])
         asked = (
             whocan.Asked(call, self._request_on(call, action, key))
-            for call in map(make, whocan.candidates(self._context, key, ()))
+            for call in map(
+                make, whocan.candidates(self._context, key, self._context.resolver.everyone())
+            )
         )
         return key.arn, whocan.answer(asked, action)
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from clavero import KMS, ManualClock
 from clavero.identity.accounts import AccessKey
+from clavero.identity.resolver import Given, Source
 from clavero.server.endpoint import Endpoint
 
 REGION = "us-east-1"
@@ -78,6 +79,17 @@ class Network:
         self._ca = Path(self._folder.name) / "ca.pem"
         self._ca.write_text(self.endpoint.ca_certificate or "", encoding="ascii")
         self._clients: dict[str, Any] = {}
+        self._bare: dict[str, tuple[str, str]] = {}
+        resolver = kms.wiring.resolver
+        stored = resolver.access_key
+
+        def access_key(access_key_id: str, vpce: str | None = None) -> Source:
+            bare = self._bare.get(access_key_id)
+            if bare is None:
+                return stored(access_key_id, vpce)
+            return resolver.in_process(*bare, Given())
+
+        resolver.access_key = access_key  # type: ignore[method-assign]
 
     def client(
         self,
@@ -116,11 +128,8 @@ class Network:
         accounts.ensure(account)
         made = accounts.create_access_key(account)
         if principal is not None:
-            # Only root users have access keys so far: the endpoint is told that this is another's
-            row = next(r for r in accounts.access_keys() if r.access_key_id == made.access_key_id)
-            self.endpoint._keyring.put(
-                row.access_key_id, account, principal, row.region, row.secret
-            )
+            # Nothing is stored of these principals, as nothing is of those in process
+            self._bare[made.access_key_id] = (principal, account)
         return made
 
     def close(self) -> None:

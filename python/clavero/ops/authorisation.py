@@ -24,7 +24,7 @@ from clavero.iam.documents import Kind
 from clavero.iam.grants import Grant
 from clavero.iam.matching import Value
 from clavero.iam.principals import Principal
-from clavero.model import arn
+from clavero.model import arn, managed
 from clavero.ops.directory import Key
 from clavero.ops.facts import Facts, finder
 from clavero.store import grants
@@ -90,6 +90,7 @@ class Authoriser:
 
     def __init__(self, context: OpsContext) -> None:
         self._context = context
+        self._resolver = context.resolver
         self._policies: dict[str, Policy] = {}
         self._decisions: dict[tuple[object, str, Key], _Remembered] = {}
 
@@ -105,10 +106,13 @@ class Authoriser:
             and caller.unlimited
             and caller.account == account
             and account in policy.open_accounts
+            and not self._resolver.rcps(account)
         ):
             return ALLOWED  # nearly every call of who uses one account and no policies
         # What is remembered belongs to one row, whose policy may be newer than the one above.
-        row, epoch = resource.row, resource.epoch  # before anything that they cover is read
+        # Both counts grow only, so that their sum is the same while neither grew.
+        row = resource.row  # before anything that they cover is read
+        epoch = resource.epoch + self._resolver.guardrail_changes
         policy = self._policies.get(row.policy) or self._compiled(row.policy)
         place = (caller.token, action, resource)
         known = self._decisions.get(place)
@@ -147,6 +151,8 @@ class Authoriser:
             facts,
             (policy,),
             _once(lambda: grants_to(self._context, key, caller)),
+            # AWS: they do not limit AWS managed keys.
+            () if key.row.manager == managed.MANAGER else self._resolver.rcps(key.account),
         )
 
     def _compiled(self, text: str) -> Policy:
@@ -170,7 +176,8 @@ def request_without_key(
         alias=":alias/" in resource.arn,
         region=resource.region if isinstance(resource, NamedResource) else None,
     )
-    return Request(call.principal, action, resource.arn, resource.account, facts)
+    rcps = () if resource.arn == "*" else context.resolver.rcps(resource.account)
+    return Request(call.principal, action, resource.arn, resource.account, facts, rcps=rcps)
 
 
 def _once(find: Callable[[], list[Grant]]) -> Callable[[], Iterable[Grant]]:

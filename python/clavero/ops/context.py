@@ -18,6 +18,7 @@ from clavero.ops.directory import Directory
 from clavero.store.engine import Store
 
 if TYPE_CHECKING:
+    from clavero.identity.resolver import Resolver
     from clavero.ops.lastusage import UsageLog
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ class OpsContext:
     """Handed to every operation.
 
     `ensure_domain(region)` makes a Region's domain at its first key; `schedule_changed()` has the
-    service look again at when a deletion or a rotation is due.
+    service look again at when a deletion or a rotation is due. `resolver` knows who callers are.
     """
 
     store: Store
@@ -39,6 +40,7 @@ class OpsContext:
     schedule_changed: Callable[[], None]
     quotas: Quotas
     usage: UsageLog
+    resolver: Resolver
 
     # Pagination: what comes next is nobody's business, and a marker works where it was given only.
 

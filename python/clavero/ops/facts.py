@@ -166,6 +166,11 @@ class Facts:
             )
         return None if more else tuple(alias.name for alias in rows)
 
+    def organization(self) -> tuple[str, tuple[str, ...]] | tuple[None, None]:
+        """The organisation of the account that owns the resource, and the way to it."""
+        placed = self._context.resolver.guardrails().get(self.account)
+        return (None, None) if placed is None else (placed.organization_id, (placed.path,))
+
     def idle_days(self) -> Value:
         """Whole days since the key's last use, or since its use is recorded."""
         if self._key is None:
@@ -348,8 +353,8 @@ def _principal_arn(facts: Facts) -> Value:
     return caller.role_arn or f"arn:aws:iam::{caller.account}:role/{caller.role_name}"
 
 
-def _user_id(facts: Facts) -> Value:
-    caller = facts.caller
+def user_id(caller: Principal) -> str | None:
+    """aws:userid: of users and sessions, the unique id where it is known."""
     if caller.is_root:
         return caller.account
     if caller.who is Who.FEDERATED:
@@ -417,7 +422,7 @@ _FACTS: Final[Mapping[str, _Find]] = {
     "aws:principalaccount": lambda facts: facts.caller.account or None,
     "aws:principaltype": lambda facts: facts.caller.who.value,
     "aws:principalisawsservice": lambda facts: _bool(facts.caller.who is Who.SERVICE),
-    "aws:userid": _user_id,
+    "aws:userid": lambda facts: user_id(facts.caller),
     "aws:username": _user_name,
     "aws:viaawsservice": lambda facts: _bool(_via(facts)),
     "aws:calledvia": _called_via,
@@ -466,6 +471,8 @@ _FACTS: Final[Mapping[str, _Find]] = {
     grants.CONTEXT: lambda facts: grants.context_fact(facts.encryption_context()),
     grants.WANTED: _wanted,
     # Of the resource
+    "aws:resourceorgid": lambda facts: facts.organization()[0],
+    "aws:resourceorgpaths": lambda facts: facts.organization()[1],
     "aws:resourceaccount": lambda facts: facts.account,
     "kms:keyspec": _spec,
     "kms:customermasterkeyspec": _spec,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from clavero.ops import facts
 from clavero.ops.call import Call, Response
 from clavero.ops.context import OpsContext
 from clavero.ops.registry import Handler, Need
@@ -30,7 +31,7 @@ GET_CALLER_IDENTITY: Final = _Operation()
 def get_caller_identity(_context: OpsContext, call: Call) -> Response:
     """Who asks."""
     principal = call.principal
-    user_id = principal.account if principal.is_root else principal.arn
+    user_id = facts.user_id(principal) or principal.arn
     return {"Arn": principal.arn, "UserId": user_id, "Account": principal.account}
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
-from clavero.iam.principals import Principal
+from clavero.model.errors import KMSError
 from clavero.ops.call import Transport
-from clavero.wire import sts
+from clavero.wire import json11, sts
 from clavero.wire.exchange import Request, respond
 
 if TYPE_CHECKING:
+    from clavero.iam.principals import Principal
+    from clavero.identity.resolver import Source
     from clavero.kms import Wiring
     from clavero.ops.directory import Scope
 
@@ -17,11 +20,22 @@ if TYPE_CHECKING:
 Connection: TypeAlias = tuple[str | None, str | None, str | None, str | None, str | None]
 
 
-class Caller(NamedTuple):
+class Caller:
     """The sender of a request and the scope that it is for: made once for each access key."""
 
-    principal: Principal
-    scope: Scope
+    __slots__ = ("_sources", "_stored", "scope")
+
+    def __init__(self, stored: Callable[[str | None], Source], scope: Scope) -> None:
+        self.scope = scope
+        self._stored = stored
+        self._sources: dict[str | None, Source] = {}  # by VPC endpoint: that of a listener, or None
+
+    def principal(self, vpce: str | None) -> Principal:
+        """Who it is now, through that VPC endpoint. KMSError: nobody any more."""
+        source = self._sources.get(vpce)
+        if source is None:
+            source = self._sources[vpce] = self._stored(vpce)
+        return source.current()
 
 
 class Answering:
@@ -29,11 +43,15 @@ class Answering:
 
     def __init__(self, wiring: Wiring) -> None:
         self._service = wiring.service
+        self._resolver = wiring.resolver
         self._scope_of = wiring.scope_of
 
     def caller(self, access_key_id: str, account: str, arn: str, region: str) -> Caller:
         """Who signs with an access key for a Region."""
-        return Caller(Principal(arn, account), self._scope_of(region, account))
+        return Caller(
+            lambda vpce: self._resolver.access_key(access_key_id, vpce),
+            self._scope_of(region, account),
+        )
 
     def answer(
         self,
@@ -51,5 +69,12 @@ class Answering:
         """Status, request id and body of the answer."""
         transport = Transport(*connection, host, trace)
         request = Request(target, content_type, body, user_agent, source, transport)
+        try:
+            principal = caller.principal(transport.vpce)
+        except KMSError as error:  # as the edge refuses who is nobody: no call, no record
+            request_id = self._service.new_request_id()
+            if protocol == "query":
+                return sts.refusal(error, request_id)
+            return error.http_status, request_id, json11.encode_error(error)
         carry = sts.respond if protocol == "query" else respond
-        return carry(self._service, request, caller.principal, caller.scope)
+        return carry(self._service, request, principal, caller.scope)

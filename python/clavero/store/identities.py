@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -122,6 +122,16 @@ def count(tx: Connection, account: str, kind: str) -> int:
 def every_role(tx: Connection) -> list[IdentityRow]:
     """Return the roles of all accounts."""
     return [IdentityRow(*row) for row in tx.execute(_ROLES)]
+
+
+def principals(tx: Connection) -> list[IdentityRow]:
+    """Return the users and roles of all accounts."""
+    found = tx.execute(
+        select(*_COLUMNS)
+        .where(_I.kind.in_(["user", "role"]))
+        .order_by(_I.account, _I.kind, _I.folded)
+    )
+    return [IdentityRow(*row) for row in found]
 
 
 def change(tx: Connection, unique_id: str, **values: object) -> None:
@@ -255,22 +265,6 @@ def remove_version(tx: Connection, unique_id: str, version: int) -> None:
             policy_versions.c.unique_id == unique_id, policy_versions.c.version == version
         )
     )
-
-
-def documents(tx: Connection, policies: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Return the default versions' documents by ARN, of (ARN, account, name); others are left out.
-
-    The name is taken as it is written: ARNs are compared with regard to case.
-    """
-    found: dict[str, str] = {}
-    for policy_arn, account, name in policies:
-        row = get(tx, account, "policy", name)
-        if row is None:
-            continue
-        for version in versions(tx, row.unique_id):
-            if version.version == row.default_version:
-                found[policy_arn] = version.document
-    return found
 
 
 # --- groups --------------------------------------------------------------------------------------

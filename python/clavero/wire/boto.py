@@ -24,7 +24,7 @@ from clavero.wire.exchange import Request, answer, refusal
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-    from clavero.iam.decision import Principal
+    from clavero.callers import Caller
     from clavero.ops.directory import Scope
     from clavero.service import Service
 
@@ -41,13 +41,13 @@ _NOWHERE: Final = "http://never-sent.invalid:9"
 
 def open_session(
     service: Service,
-    principal: Principal,
+    caller: Caller,
     region: str,
     scope_of: Callable[[str], Scope],
 ) -> Any:
-    """A botocore Session of `principal` whose clients are in `region` unless they say otherwise.
+    """A botocore Session of `caller` whose clients are in `region` unless they say otherwise.
 
-    `scope_of` gives the scope of the principal's account in a Region, or ValueError for a name
+    `scope_of` gives the scope of the caller's account in a Region, or ValueError for a name
     that is none. Raises ImportError without botocore.
     """
     try:
@@ -72,9 +72,9 @@ def open_session(
         )
     )
     session.set_config_variable("region", region)
-    access_key = _access_key(principal)
+    access_key = _access_key(caller)
     session.set_credentials(access_key, "in-process-" + access_key)
-    session.register("before-send.*.*", _Transport(service, principal, access_key, scope_of))
+    session.register("before-send.*.*", _Transport(service, caller, access_key, scope_of))
     return session
 
 
@@ -106,9 +106,9 @@ def _loader() -> Any:
     return create_loader()
 
 
-def _access_key(principal: Principal) -> str:
-    """A name for the principal in the form of an access key id; no secret, and none of AWS's."""
-    digest = hashlib.sha256(principal.arn.encode()).digest()
+def _access_key(caller: Caller) -> str:
+    """A name for the caller in the form of an access key id; no secret, and none of AWS's."""
+    digest = hashlib.sha256(caller.arn.encode()).digest()
     return "CLAV" + base64.b32encode(digest)[:16].decode("ascii")
 
 
@@ -118,13 +118,13 @@ class _Transport:
     def __init__(
         self,
         service: Service,
-        principal: Principal,
+        caller: Caller,
         access_key: str,
         scope_of: Callable[[str], Scope],
     ) -> None:
         self._service = service
-        self._principal = principal
-        self._source_ip = address_of(principal)
+        self._caller = caller
+        self._source_ip = address_of(caller)
         self._access_key = access_key
         self._scope_of = scope_of
 
@@ -150,7 +150,7 @@ class _Transport:
                 _text(headers.get("User-Agent")) or "",
                 self._source_ip,
             )
-            found = answer(self._service, asked, self._principal, scope)
+            found = answer(self._service, asked, self._caller.current(), scope)
         return AWSResponse(request.url, found.status, found.headers, _Body(found.body))
 
     def _authenticated(self, authorization: str) -> Scope:

@@ -26,9 +26,12 @@ _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
 _MAX_PARAMETERS: Final = 32
 # The pipeline's names for what befalls any call, in AWS query's words.
 _CODES: Final = {
-    "KMSInternalException": "InternalFailure",
-    "ServiceUnavailableException": "ServiceUnavailable",
-    "ThrottlingException": "Throttling",
+    "AccessDeniedException": ("AccessDenied", 403),
+    "ExpiredTokenException": ("ExpiredToken", 403),
+    "KMSInternalException": ("InternalFailure", 500),
+    "ServiceUnavailableException": ("ServiceUnavailable", 503),
+    "ThrottlingException": ("Throttling", 400),
+    "UnrecognizedClientException": ("InvalidClientTokenId", 403),
 }
 
 
@@ -69,9 +72,7 @@ def respond(
     try:
         found = service.handle(call)
     except KMSError as error:  # it cannot be put on record, or the KMS ends
-        request_id = call.request_id or service.new_request_id()
-        code = _CODES.get(error.code, error.code)
-        return _refused(request_id, code, error.message, error.http_status)
+        return refusal(error, call.request_id or service.new_request_id())
     request_id = call.request_id
     text = (
         f'<GetCallerIdentityResponse xmlns="{_NAMESPACE}">\n'
@@ -86,6 +87,12 @@ def respond(
         "</GetCallerIdentityResponse>\n"
     )
     return 200, request_id, text.encode()
+
+
+def refusal(error: KMSError, request_id: str) -> tuple[int, str, bytes]:
+    """The answer to a call that was refused, in AWS query's words."""
+    code, status = _CODES.get(error.code, (error.code, error.http_status))
+    return _refused(request_id, code, error.message, status)
 
 
 def _refused(request_id: str, code: str, message: str, status: int = 400) -> tuple[int, str, bytes]:
