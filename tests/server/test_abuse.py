@@ -125,6 +125,21 @@ def test_a_signed_request_by_hand_is_answered(served):
         assert headers["content-type"] == JSON
 
 
+def test_headers_are_spelled_as_aws_spells_them(served):
+    # libmongocrypt compares `Content-Length` letter by letter
+    with connected(served) as stream:
+        stream.sendall(signed(served, b"{}"))
+        received = b""
+        while b"\r\n\r\n" not in received:
+            piece = stream.recv(65536)
+            assert piece, "the answer ended early"
+            received += piece
+    head = received.partition(b"\r\n\r\n")[0]
+    names = {line.partition(b":")[0] for line in head.split(b"\r\n")[1:]}
+    assert {b"Content-Length", b"Content-Type", b"Date"} <= names
+    assert [name for name in names if name != name.title()] == []
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -80,6 +80,8 @@ where
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .pipeline_flush(true)
+            // As AWS spells them. Some clients of KMS, libmongocrypt for one, know no `content-length`.
+            .title_case_headers(true)
             .serve_connection(io, service);
         tokio::pin!(connection);
         tokio::select! {
