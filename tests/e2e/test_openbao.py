@@ -98,6 +98,7 @@ def test_openbao_unseals_itself_as_long_as_the_key_may_be_used(
     def read() -> str:
         return run(bao, "kv", "get", "-field=value", "orders/one")
 
+    kms.rotate_key_on_demand(KeyId=key_id)
     with server():
         comes(is_unsealed)
         assert read() == "kept"
