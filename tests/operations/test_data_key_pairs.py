@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -89,6 +91,29 @@ def test_openssl_reads_the_private_key(kept_client, symmetric, openssl):
             private=answer["PrivateKeyPlaintext"],
         )  # fmt: skip
         assert public == answer["PublicKey"]
+
+
+@pytest.mark.parametrize("spec", ["RSA_2048", "RSA_3072", "RSA_4096"])
+def test_rsa_pairs_keep_to_fips_186_5(kept_client, symmetric, spec):
+    """A.1.1 and A.1.3: what pyca's check of a key (that OpenSSL finds the primes prime) leaves."""
+    answer = kept_client.generate_data_key_pair(KeyId=symmetric["KeyId"], KeyPairSpec=spec)
+    loaded = load_der_private_key(answer["PrivateKeyPlaintext"], None)
+    assert isinstance(loaded, rsa.RSAPrivateKey)
+    numbers = loaded.private_numbers()
+    p, q, d, e = numbers.p, numbers.q, numbers.d, numbers.public_numbers.e
+    half = int(spec[4:]) // 2
+    assert e == 65537
+    assert p * q == numbers.public_numbers.n
+    for prime in (p, q):
+        assert prime**2 > 1 << (2 * half - 1), "above the square root of two times 2^(half - 1)"
+        assert prime.bit_length() == half
+        assert math.gcd(prime - 1, e) == 1
+        assert all(prime % small for small in range(3, 1 << 16, 2))
+    assert abs(p - q) > 1 << (half - 100)
+    assert d == pow(e, -1, math.lcm(p - 1, q - 1))
+    assert d > 1 << half
+    assert (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
+    assert numbers.iqmp == pow(q, -1, p)
 
 
 def test_no_two_pairs_are_the_same(kept_client, symmetric):

@@ -9,6 +9,7 @@
 //! | HMAC with SHA-2 | FIPS 198-1 | [`mac`] |
 //! | SHA-1, SHA-2 | FIPS 180-4 | [`digest`] |
 //! | RSASSA-PSS, RSASSA-PKCS1-v1_5, RSAES-OAEP | RFC 8017 | [`rsa`] |
+//! | RSA key pairs | FIPS 186-5, A.1.3 | `rsa_pair` |
 //! | ECDSA, ECDH | FIPS 186-5, NIST SP 800-56A | [`ec`] |
 //! | Ed25519, Ed25519ph | RFC 8032 | [`ed25519`] |
 //! | ML-DSA | FIPS 204 | [`mldsa`] |
@@ -17,14 +18,18 @@
 //! Key pairs are in [`pkey`]; what touches a private one takes a [`KeyScope`](crate::memory::KeyScope).
 
 pub mod aead;
+mod bignum;
 pub mod cbc;
 pub mod digest;
 pub mod ec;
 pub mod ed25519;
 pub mod kdf;
 pub mod keywrap;
+mod limbs;
 pub mod mac;
 pub mod mldsa;
 pub mod mlkem;
 pub mod pkey;
+mod primes;
 pub mod rsa;
+mod rsa_pair;

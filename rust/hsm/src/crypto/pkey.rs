@@ -1,7 +1,7 @@
 //! Key pairs as libcrypto's EVP_PKEY: made, read and written as PKCS #8 and SubjectPublicKeyInfo, in strict DER.
 #![allow(unsafe_code)] // EVP_PKEY through aws-lc-sys: a private key's memory must be ours (ADR 0005)
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 
@@ -9,6 +9,7 @@ use aws_lc_sys as ffi;
 use aws_lc_sys::{CBB, CBS, EVP_PKEY};
 use zeroize::Zeroizing;
 
+use super::rsa_pair;
 use crate::crypto::ec::Curve;
 use crate::error::{Error, Result};
 use crate::memory::{KeyScope, OPERATIONS, ProcessMemory, with_libcrypto};
@@ -167,7 +168,7 @@ impl PrivateKey {
     /// A new key pair. RSA takes 30 ms to seconds, and asks `cancelled` meanwhile.
     pub fn generate(scope: &mut KeyScope, key_type: KeyType, cancelled: &dyn Fn() -> bool) -> Result<PrivateKey> {
         let pkey = match key_type {
-            KeyType::Rsa(bits) => generate_rsa(scope, bits, cancelled)?,
+            KeyType::Rsa(bits) => generate_rsa(scope, bits, cancelled)?.as_ptr(),
             KeyType::Ec(curve) => generate_ec(curve)?,
             _ => {
                 let mut seed = Zeroizing::new([0; 64]);
@@ -365,44 +366,10 @@ fn kem_from_seed(nid: c_int, seed: &[u8]) -> Result<*mut EVP_PKEY> {
     }
 }
 
-struct Progress<'a> {
-    scope: &'a mut KeyScope,
-    cancelled: &'a dyn Fn() -> bool,
-}
-
-/// Called at every candidate for a prime, with no lock of libcrypto held; 0 ends the search.
-///
-/// # Safety
-/// The callback's argument is a live [`Progress`] that nobody else uses during the call.
-unsafe extern "C" fn at_candidate(_event: c_int, _number: c_int, callback: *mut ffi::BN_GENCB) -> c_int {
-    // SAFETY: the caller's promise. `generate_rsa` keeps it: it waits for libcrypto's search and does not use its Progress meanwhile.
-    let progress = unsafe { &mut *ffi::BN_GENCB_get_arg(callback).cast::<Progress<'_>>() };
-    progress.scope.breathe();
-    c_int::from(!(progress.cancelled)() && !crate::memory::wiping_started())
-}
-
-fn generate_rsa(scope: &mut KeyScope, bits: u32, cancelled: &dyn Fn() -> bool) -> Result<*mut EVP_PKEY> {
-    let mut progress = Progress { scope, cancelled };
-    let argument: *mut c_void = std::ptr::from_mut(&mut progress).cast();
-    let bits = c_int::try_from(bits).map_err(|_| Error::Internal("an RSA size"))?;
-    // SAFETY: each pointer is checked by libcrypto or here (it refuses null), and freed or handed over once. The callback's argument
-    // lives until the call returns.
-    unsafe {
-        let (rsa, exponent, callback, pkey) = (ffi::RSA_new(), ffi::BN_new(), ffi::BN_GENCB_new(), ffi::EVP_PKEY_new());
-        let mut made = false;
-        if !(rsa.is_null() || exponent.is_null() || callback.is_null() || pkey.is_null()) {
-            ffi::BN_GENCB_set(callback, Some(at_candidate), argument);
-            made = ffi::BN_set_word(exponent, 65537) == 1
-                && ffi::RSA_generate_key_ex(rsa, bits, exponent, callback) == 1
-                && ffi::EVP_PKEY_assign_RSA(pkey, rsa) == 1;
-        }
-        ffi::BN_free(exponent);
-        ffi::BN_GENCB_free(callback);
-        if made {
-            return Ok(pkey);
-        }
-        ffi::RSA_free(rsa);
-        ffi::EVP_PKEY_free(pkey);
-    }
-    if cancelled() { Err(Error::Sealed) } else { Err(Error::Internal("making an RSA key")) }
+fn generate_rsa(scope: &mut KeyScope, bits: u32, cancelled: &dyn Fn() -> bool) -> Result<NonNull<EVP_PKEY>> {
+    let bits = usize::try_from(bits).map_err(|_| Error::Internal("an RSA size"))?;
+    rsa_pair::generate(bits, &mut || {
+        scope.breathe();
+        if cancelled() || crate::memory::wiping_started() { Err(Error::Sealed) } else { Ok(()) }
+    })
 }
