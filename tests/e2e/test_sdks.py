@@ -9,7 +9,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import KEPT, Run, everything_held, installed, python_packages, tool
+from tests.e2e.conftest import (
+    KEPT,
+    Run,
+    everything_held,
+    installed,
+    pip_of,
+    python_packages,
+    tool,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -71,9 +79,9 @@ def test_the_ansible_module(run: Run, environment: dict[str, str], tmp_path: Pat
     def install(folder: Path) -> None:
         python_packages(folder)
         # The collections come as one package of 21,000 files, of which one collection is wanted
-        python, wanted = str(folder / "venv/bin/python"), str(folder / "collections.txt")
-        pip = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        subprocess.run([*pip, "-r", wanted, "-d", str(folder)], check=True)
+        download = [*pip_of(folder), "download", "--no-deps", "--require-hashes"]
+        wanted = str(folder / "collections.txt")
+        subprocess.run([*download, "-r", wanted, "-d", str(folder)], check=True)
         (wheel,) = folder.glob("ansible-*.whl")
         with zipfile.ZipFile(wheel) as packed:
             names = packed.namelist()
