@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.iam import naive, worlds
@@ -19,6 +21,10 @@ seeds = st.integers(0, 2**48)
 WHERE = ("key_policy", "identity", "boundary", "sessions", "scps", "endpoint")
 
 
+CASES = 100_000  # of the slow run
+ENOUGH = 600  # so many meet every end that there is
+
+
 def differs(world: World) -> bool:
     decision = worlds.decided(world)
     return (decision.allowed, decision.because) != naive.decide(world)
@@ -29,28 +35,37 @@ def world_of(seed: int) -> World:
 
 
 def test_both_evaluators_agree(request):
-    """600 worlds; `--iam-cases 100000` takes minutes, and so is for the long runs."""
+    """600 worlds, unless `--iam-cases` says otherwise."""
     cases = request.config.getoption("--iam-cases")
-    outcomes: dict[tuple[bool, str], int] = {}
+    outcomes: Counter[tuple[bool, str]] = Counter()
 
     @settings(QUICK, max_examples=cases, database=None)
     @given(seeds)
     def both(seed):
-        world = world_of(seed)
-        if differs(world):
-            small = worlds.reduced(world, differs)
-            found = worlds.decided(small)
-            message = f"{(found.allowed, found.because)} but naively {naive.decide(small)}: {small}"
-            raise AssertionError(message)
-        decision = worlds.decided(world)
-        assert decision.allowed or decision.basis or decision.missing
-        outcome = (decision.allowed, decision.because.replace(world.action, ""))
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        outcomes[agreed(seed)] += 1
 
     both()
-    # The worlds meet every end there is: allowed, and each kind of refusal but those of a rule
+    if cases >= ENOUGH:
+        meets_every_end(outcomes)
+
+
+def agreed(seed: int) -> tuple[bool, str]:
+    """What both evaluators say."""
+    world = world_of(seed)
+    if differs(world):
+        small = worlds.reduced(world, differs)
+        found = worlds.decided(small)
+        message = f"{(found.allowed, found.because)} but naively {naive.decide(small)}: {small}"
+        raise AssertionError(message)
+    decision = worlds.decided(world)
+    assert decision.allowed or decision.basis or decision.missing
+    return decision.allowed, decision.because.replace(world.action, "")
+
+
+def meets_every_end(outcomes: Counter[tuple[bool, str]]) -> None:
+    """The worlds are allowed, and refused in each way there is but those of a rule."""
     assert len(outcomes) >= 13, outcomes
-    assert outcomes[True, ""] > cases / 50
+    assert outcomes[True, ""] > outcomes.total() / 50
 
 
 def with_change(world: World, where: str, change: Any) -> tuple[bool, bool]:
@@ -63,6 +78,10 @@ def with_change(world: World, where: str, change: Any) -> tuple[bool, bool]:
 @QUICK
 @given(seeds, st.sampled_from(WHERE))
 def test_adding_a_deny_never_allows_more(seed, where):
+    check_a_deny_more(seed, where)
+
+
+def check_a_deny_more(seed: int, where: str) -> None:
     whom = where in {"key_policy", "endpoint"}
     more = worlds.Maker(seed + 1).statement(whom=whom, effect="Deny")
 
@@ -76,6 +95,10 @@ def test_adding_a_deny_never_allows_more(seed, where):
 @QUICK
 @given(seeds, st.sampled_from(WHERE))
 def test_removing_an_allow_never_allows_more(seed, where):
+    check_an_allow_less(seed, where)
+
+
+def check_an_allow_less(seed: int, where: str) -> None:
     nothing: dict[str, Any] = {"Effect": "Deny", "NotAction": "*", "Resource": "*"}
     if where in {"key_policy", "endpoint"}:
         nothing["Principal"] = "*"
@@ -92,6 +115,10 @@ def test_removing_an_allow_never_allows_more(seed, where):
 @QUICK
 @given(seeds)
 def test_the_order_of_statements_policies_and_grants_never_matters(seed):
+    check_another_order(seed)
+
+
+def check_another_order(seed: int) -> None:
     world = world_of(seed)
     maker = worlds.Maker(seed + 1)
 
@@ -113,6 +140,10 @@ def test_the_order_of_statements_policies_and_grants_never_matters(seed):
 @QUICK
 @given(seeds)
 def test_what_a_decision_rests_on_is_about_the_request(seed):
+    check_basis(seed)
+
+
+def check_basis(seed: int) -> None:
     request = worlds.request_of(world_of(seed))
     decision = decide(request)
     for policy, statement, grant in decision.basis:
@@ -126,3 +157,25 @@ def test_what_a_decision_rests_on_is_about_the_request(seed):
             assert grant.gives(request.action.removeprefix("kms:"), request.facts)
         else:
             assert request.caller.is_root
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_100_000_cases_of_each_property():
+    """Every property of this module for each world, at one of the places where policies are."""
+    outcomes: Counter[tuple[bool, str]] = Counter()
+
+    @settings(QUICK, max_examples=CASES, database=None)
+    @given(seeds)
+    def each(seed):
+        where = WHERE[seed % len(WHERE)]
+        outcomes[agreed(seed)] += 1
+        check_a_deny_more(seed, where)
+        check_an_allow_less(seed, where)
+        check_another_order(seed)
+        check_basis(seed)
+
+    each()
+    assert outcomes.total() >= CASES
+    meets_every_end(outcomes)
+    print(f"{outcomes.total():,} worlds, {len(outcomes)} outcomes")  # noqa: T201 - by make test-slow

@@ -327,6 +327,11 @@ def test_who_may_retire_a_grant(who, given, expected):
         ({"AWS": ROLE}, caller(TARGET, role_arn=ROLE), True),
         ({"AWS": ROLE}, caller(TARGET, role_arn=f"arn:aws:iam::{A}:role/App"), False),
         ({"AWS": ROLE}, TARGET.replace("App", "app"), False),
+        # Two roles of one name, with other paths: whichever comes last
+        ({"AWS": [ROLE, f"arn:aws:iam::{A}:role/App"]}, caller(TARGET, role_arn=ROLE), True),
+        ({"AWS": [f"arn:aws:iam::{A}:role/App", ROLE]}, caller(TARGET, role_arn=ROLE), True),
+        ({"AWS": [f"arn:aws:iam::{A}:role/x/App", f"arn:aws:iam::{A}:role/App"]},
+         caller(TARGET, role_arn=ROLE), False),
         ({"AWS": TARGET}, TARGET, True),
         ({"AWS": TARGET}, SIBLING, False),
         ({"AWS": TARGET}, ROLE, False),

@@ -94,21 +94,63 @@ class Round:
         return call
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 2**48))
-def test_remembered_decisions_are_those_made_anew(seed):
-    with KMS(clock=ManualClock()) as kms:
+ALIKE = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def agree(seed: int, *, writes: int, calls: int) -> int:
+    """Hold remembered decisions, new ones and explain against each other; how many were alike."""
+    alike = 0
+    clock = ManualClock()
+    with KMS(clock=clock) as kms:
         round_ = Round(kms, worlds.Maker(seed))
         service = kms._service
-        for _ in range(12):
+        for _ in range(writes):
             round_.maker.of(round_.writes)()
-            for _ in range(8):
+            for _ in range(calls):
                 call = round_.asked()
                 action = f"kms:{call.operation.name}"
                 anew = service._decide_anew(call, action, round_.key)
                 for _ in range(2):
                     found = service._decide(call, action, round_.key)
                     assert (found.effect, found.because) == (anew.effect, anew.because)
+                clock.set(call.time, allow_backwards=True)
+                (told,) = service.explain(explained(call))
+                assert (told.action, told.resource) == (action, round_.key.arn)
+                assert (told.decision.effect, told.decision.because) == (anew.effect, anew.because)
+                alike += 1
+    return alike
+
+
+def explained(call: Call) -> Call:
+    """The same call with what its operation demands."""
+    params = dict(call.params)
+    if call.operation.name == "Encrypt":
+        params["Plaintext"] = b"x"
+    if call.operation.name == "PutKeyPolicy":
+        params["Policy"] = "{}"
+    return Call(call.operation, params, call.principal, call.scope, None, call.source_ip)
+
+
+@settings(ALIKE, max_examples=10)
+@given(st.integers(0, 2**48))
+def test_remembered_decisions_are_those_made_anew(seed):
+    agree(seed, writes=12, calls=8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_100_000_remembered_decisions_are_those_made_anew():
+    alike = 0
+
+    @settings(ALIKE, max_examples=70, database=None)
+    @given(st.integers(0, 2**48))
+    def some(seed):
+        nonlocal alike
+        alike += agree(seed, writes=60, calls=25)
+
+    some()
+    assert alike >= 100_000
+    print(f"{alike:,} decisions")  # noqa: T201 - shown by make test-slow
 
 
 @pytest.mark.parametrize("operation", ["UpdateAlias", "DeleteAlias"])

@@ -223,11 +223,11 @@ class Principals:
         )
         self._names: Final = frozenset(aws) | frozenset(services)
         # A session's ARN has its role's name without the path.
-        self._role_names: Final = {
-            (name.split(":")[4], _role_name(name)): name
-            for name in aws
-            if name.startswith("arn:") and ":role/" in name
-        }
+        self._role_names: Final[dict[tuple[str, str], list[str]]] = {}
+        for name in aws:
+            if name.startswith("arn:") and ":role/" in name:
+                place = (name.split(":")[4], _role_name(name))
+                self._role_names.setdefault(place, []).append(name)
 
     def match(self, caller: Principal) -> Match:
         """How far the caller is meant."""
@@ -252,10 +252,11 @@ class Principals:
 
     def _is_of_named(self, caller: Principal) -> bool:
         if caller.who is Who.ROLE and caller.role_name is not None:
-            named = self._role_names.get((caller.account, caller.role_name))
-            if named is None or caller.role_arn not in {None, named}:
-                return False
-            return not self._is_another(named, caller)
+            named = self._role_names.get((caller.account, caller.role_name), ())
+            return any(
+                caller.role_arn in {None, each} and not self._is_another(each, caller)
+                for each in named
+            )
         return caller.user_arn is not None and caller.user_arn in self._names
 
     def _is_another(self, named: str, caller: Principal) -> bool:
