@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, Unpack
 
 from clavero import _native, callers
@@ -155,8 +155,12 @@ class KMS:
         self._maintenance = Maintenance(
             self._hsm, store, self._directory, keystore, self._sink, self._clock, self._usage
         )
+        self._accounts = Accounts(
+            store, self._hsm, self._clock, self._region, self._maintenance.ensure_domain
+        )
         registry = Registry(store, self._clock, self._hsm.generate_random)
         registry.renaming = Renaming(store, self._directory).transaction
+        self._identities = Identities(registry, self._accounts)
         self._resolver = Resolver(registry)
         context = OpsContext(
             store=store,
@@ -168,11 +172,8 @@ class KMS:
             quotas=self._quotas,
             usage=self._usage,
             resolver=self._resolver,
+            identities=self._identities,
         )
-        self._accounts = Accounts(
-            store, self._hsm, self._clock, self._region, self._maintenance.ensure_domain
-        )
-        self._identities = Identities(registry, self._accounts)
         self._service = Service(
             context, self._sink, self._clock, self._maintenance.run_due, self._throttle
         )
@@ -287,6 +288,32 @@ class KMS:
     def identities(self) -> Identities:
         """Users, groups, roles, policies, organisations: see `clavero.identity.identities`."""
         return self._identities
+
+    def iam(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        principal: str | None = None,
+        account: str | None = None,
+    ) -> dict[str, Any]:
+        """One operation of IAM through the pipeline: authorised as the principal's, and recorded.
+
+        `operation` is AWS's name (`CreateUser`), `params` are AWS's too, but for tags, which are
+        TagKey and TagValue. Times in the answer are epoch seconds, policies as they were put.
+        Raises KMSError with IAM's codes, ValueError for another operation or no principal.
+        """
+        from clavero.model.iam_api import IAM_OPERATIONS
+        from clavero.ops.call import Call
+
+        found = IAM_OPERATIONS.get(operation)
+        if found is None:
+            raise ValueError(f"IAM's {operation!r} is not built")
+        caller = self._caller(principal, account, {})
+        scope = self._directory.scope(self._region, caller.account)
+        given = dict(params)
+        call = Call(found, MappingProxyType(given), caller.current(), scope, lambda _, __: given)
+        return self._service.handle(call)
 
     @property
     def wiring(self) -> Wiring:

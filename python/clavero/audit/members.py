@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from clavero.model.iam_api import IAM_OPERATIONS, SOURCE
+
 _CONTEXT = ("KeyId", "EncryptionContext", "EncryptionAlgorithm", "DryRun")
 _DATA_KEY = ("KeyId", "KeySpec", "NumberOfBytes", "EncryptionContext", "DryRun")
 _PAGE = ("Limit", "Marker")
@@ -139,6 +141,8 @@ REQUEST: Mapping[str, tuple[str, ...]] = {
     "UpdatePrimaryRegion": ("KeyId", "PrimaryRegion"),
     "Verify": ("KeyId", "MessageType", "SigningAlgorithm", "DryRun"),
     "VerifyMac": ("KeyId", "MacAlgorithm", "DryRun"),
+    # None of IAM's parameters is a secret
+    **{name: tuple(operation.parameters) for name, operation in IAM_OPERATIONS.items()},
 }
 
 # The answer's members, by operation; every other operation's responseElements are null.
@@ -146,7 +150,11 @@ RESPONSE: Mapping[str, tuple[str, ...]] = {
     "CancelKeyDeletion": ("KeyId",),
     "CreateCustomKeyStore": ("CustomKeyStoreId",),
     "CreateGrant": ("GrantId", "KeyId"),
+    "CreateGroup": ("Group",),
     "CreateKey": ("KeyMetadata",),
+    "CreatePolicy": ("Policy",),
+    "CreateRole": ("Role",),
+    "CreateUser": ("User",),
     "DeleteImportedKeyMaterial": ("KeyId", "KeyMaterialId"),
     "DeleteKey": ("KeyId",),
     "ImportKeyMaterial": ("KeyId", "KeyMaterialId"),
@@ -157,6 +165,8 @@ RESPONSE: Mapping[str, tuple[str, ...]] = {
 
 # Operations that change the deployment; the others are readOnly, as AWS has it.
 CHANGING: frozenset[str] = frozenset(
+    name for name, operation in IAM_OPERATIONS.items() if operation.changes
+) | frozenset(
     {
         "CancelKeyDeletion",
         "ConnectCustomKeyStore",
@@ -200,4 +210,7 @@ SERVICE_EVENTS: frozenset[str] = frozenset(
 )
 
 # Operations of another service than KMS, which the endpoint has beside it.
-SOURCES: Mapping[str, str] = {"GetCallerIdentity": "sts.amazonaws.com"}
+SOURCES: Mapping[str, str] = {
+    "GetCallerIdentity": "sts.amazonaws.com",
+    **dict.fromkeys(IAM_OPERATIONS, SOURCE),
+}

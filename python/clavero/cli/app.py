@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from clavero.cli import crypto, demo, keys, operate, serving, why
+from clavero.cli import crypto, demo, iam, keys, operate, serving, why
 from clavero.cli.output import write_error
 from clavero.cli.session import (
     UNSEAL_FORMS,
@@ -176,6 +176,7 @@ app.add_typer(keys.key_app, name="key", help="Make and manage keys.")
 app.add_typer(keys.alias_app, name="alias", help="Name keys.")
 crypto.register(app)
 why.register(app)
+iam.register(app)
 operate.register(app)
 serving.register(app)
 demo.register(app)

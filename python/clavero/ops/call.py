@@ -92,6 +92,7 @@ class Call:
         "resources",
         "scope",
         "source_ip",
+        "subject",
         "time",
         "transport",
         "user_agent",
@@ -127,4 +128,5 @@ class Call:
         self.recipient: Attestation | None = None
         self.facts: Mapping[str, str] = NO_FACTS
         self.request_id = ""
+        self.subject = ""  # the ARN of the user, group, role or policy that IAM is asked about
         self.time = 0.0

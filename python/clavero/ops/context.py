@@ -18,6 +18,7 @@ from clavero.ops.directory import Directory
 from clavero.store.engine import Store
 
 if TYPE_CHECKING:
+    from clavero.identity.identities import Identities
     from clavero.identity.resolver import Resolver
     from clavero.ops.lastusage import UsageLog
 
@@ -30,6 +31,7 @@ class OpsContext:
 
     `ensure_domain(region)` makes a Region's domain at its first key; `schedule_changed()` has the
     service look again at when a deletion or a rotation is due. `resolver` knows who callers are.
+    `identities` manages users, groups, roles and policies.
     """
 
     store: Store
@@ -41,6 +43,7 @@ class OpsContext:
     quotas: Quotas
     usage: UsageLog
     resolver: Resolver
+    identities: Identities
 
     # Pagination: what comes next is nobody's business, and a marker works where it was given only.
 

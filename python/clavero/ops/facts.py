@@ -450,6 +450,8 @@ _FACTS: Final[Mapping[str, _Find]] = {
     "kms:grantconstraintsourcearn": _source_constraint,
     "kms:grantconstrainttype": _constraint_type,
     "kms:grantoperations": lambda facts: tuple(facts.call.params["Operations"]),
+    "iam:policyarn": _param("PolicyArn"),
+    "iam:permissionsboundary": _param("PermissionsBoundary"),
     "kms:granteeprincipal": _param("GranteePrincipal"),
     "kms:granteeserviceprincipal": _param("GranteeServicePrincipal"),
     "kms:keyagreementalgorithm": _param("KeyAgreementAlgorithm"),

@@ -135,12 +135,14 @@ def built() -> Mapping[str, Handler]:
         batch,
         crypto,
         datakeys,
+        entities,
         grants,
         identity,
         imports,
         keys,
         lastusage,
         mac,
+        managedpolicies,
         policies,
         regions,
         rotation,
@@ -163,5 +165,7 @@ def built() -> Mapping[str, Handler]:
         *mac.HANDLERS,
         *batch.HANDLERS,
         *identity.HANDLERS,
+        *entities.HANDLERS,
+        *managedpolicies.HANDLERS,
     )
     return {handler.name: handler for handler in handlers}

@@ -1,4 +1,4 @@
-"""AWS query protocol as STS speaks it, for the one operation that a KMS client may need.
+"""AWS query protocol: STS, for the one operation that a KMS client may need, and the way to IAM.
 
 Source: AWS STS API Reference, "GetCallerIdentity" (version 2011-06-15) and "Common Errors". It asks
 for no permission and for nothing but a valid signature. The pipeline answers it, as all else.
@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from clavero.model.errors import KMSError
 from clavero.ops.call import Call
 from clavero.ops.identity import GET_CALLER_IDENTITY
+from clavero.wire import query
 
 if TYPE_CHECKING:
     from clavero.iam.principals import Principal
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 VERSION: Final = "2011-06-15"
 _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
-# The request has two short parameters; more is no request of this service.
-_MAX_PARAMETERS: Final = 32
+# Fifty tags are a hundred parameters; many more are no request of IAM's.
+_MAX_PARAMETERS: Final = 256
 # The pipeline's names for what befalls any call, in AWS query's words.
 _CODES: Final = {
     "AccessDeniedException": ("AccessDenied", 403),
@@ -53,6 +54,8 @@ def respond(
         return _refused(
             service.new_request_id(), "MalformedQueryString", "A parameter stands twice."
         )
+    if query.is_ours(form):
+        return query.respond(service, request, form, principal, scope)
     action, version = form.get("Action", ""), form.get("Version", "")
     if action != GET_CALLER_IDENTITY.name or version != VERSION:
         return _refused(

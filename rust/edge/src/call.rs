@@ -21,7 +21,7 @@ pub const MAX_BODY: usize = 1 << 20;
 pub enum Protocol {
     /// AWS JSON 1.1: KMS.
     Json,
-    /// AWS query: STS.
+    /// AWS query: STS and IAM.
     Query,
 }
 
@@ -39,7 +39,7 @@ impl Protocol {
     fn services(self) -> &'static [&'static str] {
         match self {
             Protocol::Json => &["kms"],
-            Protocol::Query => &["sts"],
+            Protocol::Query => &["sts", "iam"],
         }
     }
 }
