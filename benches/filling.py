@@ -7,7 +7,8 @@ from pathlib import Path
 
 import clavero
 from clavero.iam.decision import default_key_policy
-from clavero.keystores.native import Binding, material_id, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import material_id, token_domain_key
 from clavero.store import keys
 from clavero.store.keys import KeyRow
 from clavero.store.versions import VersionRow

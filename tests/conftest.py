@@ -212,7 +212,7 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start_python() -> Callable[..., subprocess.Popen[bytes]]:
     """Start a program in a fresh interpreter: its arguments, then Popen's."""
 

@@ -387,6 +387,11 @@ class Keyring:
     def remove(self, access_key_id: str) -> bool:
         """Forget an access key; False when there was none."""
 
+    def status(self) -> tuple[int, int, int, int]:
+        """How many access keys and signing keys there are, under the HSM's shield, and how often
+        a signature's signing key was there, and was not.
+        """
+
 @final
 class TlsConfig:
     """What a listener shows to its clients, and whom it lets in."""
@@ -452,7 +457,8 @@ class Endpoint:
         each access key and Region, `answer(protocol, caller, target, content_type, body,
         user_agent, source, host, trace, connection)` for each request, from threads of the
         endpoint; `connection` is TLS version, cipher suite, group, VPC endpoint and VPC. `limits`
-        are connections at a time, and the seconds for a handshake, for a head and for a body.
+        are connections at a time, and the seconds for a handshake, for a head, and for a body or
+        for taking some of an answer.
         OSError: an address that cannot be had. ValueError: a setting that makes no sense.
         """
 

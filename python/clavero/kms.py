@@ -344,8 +344,18 @@ class KMS:
         return self._hsm.evict_idle_keys()
 
     def status(self) -> dict[str, Any]:
-        """The HSM's status: memory level, loaded keys, and the version of each Region's domain."""
-        return self._hsm.status()
+        """The HSM's status: memory level, loaded keys, and the version of each Region's domain.
+
+        And how often caches had what was asked of them: `caches` has `hits` and `misses` of
+        `decisions` (on keys, where more than the account decides) and `key_handles`.
+        """
+        remembered, decided = self._service.decisions()
+        uses, loads = self._context.keystore.uses, self._context.keystore.loads
+        caches = {
+            "decisions": {"hits": remembered, "misses": decided},
+            "key_handles": {"hits": max(0, uses - loads), "misses": loads},
+        }
+        return {**self._hsm.status(), "caches": caches}
 
     def audit_records(self) -> list[dict[str, Any]]:
         """The last records of a KMS in memory. A durable one has them in `audit.jsonl`."""

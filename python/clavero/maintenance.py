@@ -11,7 +11,8 @@ from clavero import _native
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import AuditError, Sink
 from clavero.clock import Clock
-from clavero.keystores.native import Binding, NativeKeyStore, new_id, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import NativeKeyStore, new_id, token_domain_key
 from clavero.model import arn
 from clavero.model.errors import KMSError
 from clavero.ops import materials, related, rotation

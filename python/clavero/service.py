@@ -66,7 +66,7 @@ class Service:
         self._due_lock = threading.Lock()
         self._changes = 0
         self._admit = None if throttle is None else throttle.admit
-        authoriser = Authoriser(context)
+        self._authoriser = authoriser = Authoriser(context)
         self._decide = authoriser.decide
         self._decide_anew = authoriser.decide_anew
         self._request_on = authoriser.request_on
@@ -339,6 +339,10 @@ class Service:
             raise errors.internal(
                 f"The call could not be put on record, so it gets no answer: {failure}"
             ) from failure
+
+    def decisions(self) -> tuple[int, int]:
+        """How many decisions on keys were remembered ones, and how many were made."""
+        return self._authoriser.hits, self._authoriser.misses
 
     def new_request_id(self) -> str:
         """An id for an answer to what is no call: an operation that KMS does not have."""

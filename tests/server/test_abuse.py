@@ -9,20 +9,27 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from tests.server.raw import (
+    JSON,
+    PREFACE,
+    Target,
+    answer,
+    connected,
+    frame,
+    goes_away,
+    is_cut_off,
+    signed,
+)
 
 from clavero import KMS
 from clavero.server.endpoint import Limits
 from clavero.server.listeners import Listener
-from clavero.testing import Served, serving
+from clavero.testing import serving
 
-JSON = "application/x-amz-json-1.1"
 PATIENCE = Limits(handshake=1.5, head=1.5, body=1.5)
 
 
@@ -32,9 +39,15 @@ def served():
         yield made
 
 
+@pytest.fixture(scope="module")
+def target(served):
+    return Target.of(served)
+
+
 @pytest.fixture(autouse=True)
 def _others_are_served(served):
-    """A client that was there before goes on during each test, and after it."""
+    """A client that was there before goes on during each test; no connection is left after it."""
+    before = descriptors()
     client = served.boto3_client()
     failures: list[BaseException] = []
     ended = threading.Event()
@@ -56,79 +69,35 @@ def _others_are_served(served):
     client.generate_random(NumberOfBytes=8)
     client.close()
     assert not failures
+    until = time.monotonic() + 10
+    while served.endpoint.metrics().find("\nclavero_connections 0\n") < 0 or descriptors() > before:
+        assert time.monotonic() < until, served.endpoint.metrics()
+        time.sleep(0.02)
 
 
-@contextmanager
-def connected(served: Served, alpn: str = "http/1.1") -> Iterator[ssl.SSLSocket]:
-    context = ssl.create_default_context(cafile=str(served.ca_path))
-    context.set_alpn_protocols([alpn])
-    with (
-        socket.create_connection(("127.0.0.1", served.endpoint.ports[0]), timeout=20) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as stream,
-    ):
-        yield stream
+def descriptors() -> int:
+    """How many there are of connections: files are opened and closed by others."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found += str(entry.readlink()).startswith("socket:")
+        except OSError:  # the one of the listing itself
+            pass
+    return found
 
 
-def signed(
-    served: Served, body: bytes, target: str = "TrentService.ListKeys", **more: str
-) -> bytes:
-    """A whole request, signed by botocore."""
-    request = AWSRequest(
-        "POST",
-        f"{served.url}/",
-        headers={"X-Amz-Target": target, "Content-Type": JSON, **more},
-        data=body,
-    )
-    key = served.access_key
-    credentials = Credentials(key.access_key_id, key.secret_access_key)
-    SigV4Auth(credentials, "kms", served.region).add_auth(request)
-    host = served.url.removeprefix("https://")
-    lines = ["POST / HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def answer(stream: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One answer: status, headers, body. Raises ConnectionError where none comes."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        piece = stream.recv(65536)
-        if not piece:
-            raise ConnectionResetError(received)
-        received += piece
-    head, _, body = received.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    headers = {
-        name.lower(): value.strip() for name, _, value in (li.partition(":") for li in lines)
-    }
-    while len(body) < int(headers.get("content-length", "0")):
-        body += stream.recv(65536)
-    return int(first.split()[1]), headers, body
-
-
-def is_cut_off(stream: socket.socket, within: float = 15.0) -> bool:
-    """Whether the server ends the connection without an answer."""
-    stream.settimeout(within)
-    try:
-        return stream.recv(4096) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
-
-
-def test_a_signed_request_by_hand_is_answered(served):
-    with connected(served) as stream:
-        stream.sendall(signed(served, b"{}"))
+def test_a_signed_request_by_hand_is_answered(target):
+    with connected(target) as stream:
+        stream.sendall(signed(target, b"{}"))
         status, headers, body = answer(stream)
         assert (status, json.loads(body)) == (200, {"Keys": [], "Truncated": False})
         assert headers["content-type"] == JSON
 
 
-def test_headers_are_spelled_as_aws_spells_them(served):
+def test_headers_are_spelled_as_aws_spells_them(target):
     # libmongocrypt compares `Content-Length` letter by letter
-    with connected(served) as stream:
-        stream.sendall(signed(served, b"{}"))
+    with connected(target) as stream:
+        stream.sendall(signed(target, b"{}"))
         received = b""
         while b"\r\n\r\n" not in received:
             piece = stream.recv(65536)
@@ -152,44 +121,44 @@ def test_headers_are_spelled_as_aws_spells_them(served):
         (b'{"Limit": ' + b"9" * 100_000 + b"}", "is not JSON"),
     ],
 )
-def test_bodies_that_mean_nothing_are_refused_in_aws_words(served, body, message):
-    with connected(served) as stream:
-        stream.sendall(signed(served, body))
+def test_bodies_that_mean_nothing_are_refused_in_aws_words(target, body, message):
+    with connected(target) as stream:
+        stream.sendall(signed(target, body))
         status, _, told = answer(stream)
         assert status == 400
         found = json.loads(told)
         assert found["__type"] == "SerializationException"
         assert any(part in found["Message"] for part in message.split("|")), found
-        stream.sendall(signed(served, b"{}"))
+        stream.sendall(signed(target, b"{}"))
         assert answer(stream)[0] == 200, "the connection goes on"
 
 
 @pytest.mark.parametrize(
-    "target", ["TrentService.Nothing", "OtherService.ListKeys", "ListKeys", ""]
+    "operation", ["TrentService.Nothing", "OtherService.ListKeys", "ListKeys", ""]
 )
-def test_unknown_operations(served, target):
-    with connected(served) as stream:
-        stream.sendall(signed(served, b"{}", target))
+def test_unknown_operations(target, operation):
+    with connected(target) as stream:
+        stream.sendall(signed(target, b"{}", operation))
         status, headers, body = answer(stream)
         assert (status, json.loads(body)) == (400, {"__type": "UnknownOperationException"})
         assert len(headers["x-amzn-requestid"]) == 36
 
 
-def test_another_content_type_is_no_operation_of_kms(served):
-    with connected(served) as stream:
-        stream.sendall(signed(served, b"{}", **{"Content-Type": "application/json"}))
+def test_another_content_type_is_no_operation_of_kms(target):
+    with connected(target) as stream:
+        stream.sendall(signed(target, b"{}", **{"Content-Type": "application/json"}))
         status, _, body = answer(stream)
         assert (status, json.loads(body)["__type"]) == (400, "UnknownOperationException")
 
 
-def test_bodies_over_a_mebibyte_are_not_read(served):
-    with connected(served) as stream:
+def test_bodies_over_a_mebibyte_are_not_read(target):
+    with connected(target) as stream:
         stream.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n")
         status, headers, body = answer(stream)
         assert (status, headers["connection"]) == (413, "close")
         assert json.loads(body)["__type"] == "SerializationException"
         assert is_cut_off(stream)
-    with connected(served) as stream:
+    with connected(target) as stream:
         stream.sendall(
             b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
              b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -205,9 +174,9 @@ def test_bodies_over_a_mebibyte_are_not_read(served):
             pass  # what was in flight met a closed connection: no answer is to be had
 
 
-def test_a_body_of_a_mebibyte_is(served):
-    with connected(served) as stream:
-        stream.sendall(signed(served, b"{" + b" " * ((1 << 20) - 2) + b"}"))
+def test_a_body_of_a_mebibyte_is(target):
+    with connected(target) as stream:
+        stream.sendall(signed(target, b"{" + b" " * ((1 << 20) - 2) + b"}"))
         assert answer(stream)[0] == 200
 
 
@@ -219,8 +188,8 @@ def test_a_body_of_a_mebibyte_is(served):
         b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-def test_heads_have_a_bound(served, head):
-    with connected(served) as stream:
+def test_heads_have_a_bound(target, head):
+    with connected(target) as stream:
         try:
             stream.sendall(head)
             status = answer(stream)[0]
@@ -242,8 +211,8 @@ def test_heads_have_a_bound(served, head):
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_refused(served, rubbish):
-    with connected(served) as stream:
+def test_what_is_no_http_is_refused(target, rubbish):
+    with connected(target) as stream:
         stream.sendall(rubbish)
         try:
             assert answer(stream)[0] in {400, 403, 408, 505}
@@ -251,14 +220,14 @@ def test_what_is_no_http_is_refused(served, rubbish):
             pass
 
 
-def test_two_lengths_of_one_body_never_reach_a_call(served):
+def test_two_lengths_of_one_body_never_reach_a_call(served, target):
     """Request smuggling: a proxy in front could read another end than we do."""
-    request = signed(served, b"{}")
+    request = signed(target, b"{}")
     smuggled = request.replace(
         b"Content-Length: 2", b"Content-Length: 2\r\nTransfer-Encoding: chunked"
     )
     before = len(served.kms.audit_records())
-    with connected(served) as stream:
+    with connected(target) as stream:
         stream.sendall(smuggled)
         try:
             assert answer(stream)[0] == 400
@@ -268,10 +237,10 @@ def test_two_lengths_of_one_body_never_reach_a_call(served):
     assert "ListKeys" not in names
 
 
-def test_pipelined_requests_are_answered_in_order(served):
-    with connected(served) as stream:
+def test_pipelined_requests_are_answered_in_order(target):
+    with connected(target) as stream:
         asked = [b"{}", b'{"Limit": 0}', b"{}", b"{", b"{}"]
-        stream.sendall(b"".join(signed(served, body) for body in asked))
+        stream.sendall(b"".join(signed(target, body) for body in asked))
         received = b""
         while received.count(b"HTTP/1.1 ") < len(asked) or not received.endswith(b"}"):
             received += stream.recv(65536)
@@ -279,8 +248,8 @@ def test_pipelined_requests_are_answered_in_order(served):
         assert statuses == [200, 400, 200, 400, 200]
 
 
-def test_a_slow_head_and_a_slow_body_are_cut_off(served):
-    with connected(served) as head, connected(served) as body:
+def test_a_slow_head_and_a_slow_body_are_cut_off(target):
+    with connected(target) as head, connected(target) as body:
         head.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n")
         body.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nab")
         begun = time.monotonic()
@@ -300,20 +269,20 @@ def trickle(stream: ssl.SSLSocket) -> None:
             time.sleep(0.1)
 
 
-def test_idle_and_half_open_connections_end(served):
-    with connected(served) as idle:
+def test_idle_and_half_open_connections_end(served, target):
+    with connected(target) as idle:
         port = served.endpoint.ports[0]
         with socket.create_connection(("127.0.0.1", port)) as half:
             assert is_cut_off(half), "it never began its handshake"
         assert is_cut_off(idle)
 
 
-def test_who_lets_http2_send_nothing_is_cut_off(served):
+def test_who_lets_http2_send_nothing_is_cut_off(target):
     """No window for the answer, and an answer to each ping: the stream would never end."""
     block = b"\x83\x84\x87\x01\x09localhost"
     no_window = struct.pack("!HI", 4, 0)
-    with connected(served, "h2") as stream:
-        stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, no_window))
+    with connected(target, "h2") as stream:
+        stream.sendall(PREFACE + frame(4, 0, 0, no_window))
         stream.sendall(frame(1, 5, 1, block))
         until = time.monotonic() + 15
         received = b""
@@ -335,7 +304,20 @@ def test_who_lets_http2_send_nothing_is_cut_off(served):
             pass
 
 
-def test_garbage_and_truncated_tls(served):
+def test_who_asks_and_takes_no_answers_is_cut_off(target):
+    """Pipelined requests whose answers nobody reads: HTTP/1.1 has no window but TCP's."""
+    body = b'{"NumberOfBytes": 1024}'
+    ask = signed(target, body, "TrentService.GenerateRandom") * 100
+    with connected(target) as stream:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stream.settimeout(10)
+        with pytest.raises(OSError) as caught:
+            for _ in range(1000):  # far more than the buffers on both sides hold
+                stream.sendall(ask)
+        assert not isinstance(caught.value, TimeoutError), "the connection was kept"
+
+
+def test_garbage_and_truncated_tls(served, target):
     port = served.endpoint.ports[0]
     for rubbish in (
         os.urandom(2000),
@@ -353,16 +335,16 @@ def test_garbage_and_truncated_tls(served):
     context = ssl.create_default_context(cafile=str(served.ca_path))
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
         stream = context.wrap_socket(plain, server_hostname="localhost")
-        stream.sendall(signed(served, b"{}")[:100])
+        stream.sendall(signed(target, b"{}")[:100])
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.close()  # a reset in the middle of a request
 
 
-def test_rapid_resets_of_http2(served):
+def test_rapid_resets_of_http2(target):
     """CVE-2023-44487: streams that are opened and reset at once, by the thousand."""
     block = b"\x83\x84\x87\x01\x09localhost"  # POST / https localhost, by HPACK's static table
-    with connected(served, "h2") as stream:
-        stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+    with connected(target, "h2") as stream:
+        stream.sendall(PREFACE + frame(4, 0, 0, b""))
         try:
             for number in range(1, 8001, 2):
                 stream.sendall(
@@ -382,26 +364,11 @@ def test_rapid_resets_of_http2(served):
         pytest.fail("the connection was kept")
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    head = struct.pack("!I", len(payload))[1:] + bytes([kind, flags]) + struct.pack("!I", stream)
-    return head + payload
-
-
-def goes_away(received: bytes) -> bool:
-    """Whether a GOAWAY frame is among the frames."""
-    while len(received) >= 9:
-        length = int.from_bytes(received[:3])
-        if received[3] == 7:
-            return True
-        received = received[9 + length :]
-    return False
-
-
 def test_more_connections_than_there_is_room_wait_their_turn():
     limits = Limits(connections=3, head=1.5)
     with KMS() as kms, serving(kms, limits=limits) as made, ExitStack() as stack:
         for _ in range(3):
-            stack.enter_context(connected(made))
+            stack.enter_context(connected(Target.of(made)))
         client = made.boto3_client()
         assert client.list_keys()["Keys"] == [], "the idle ones ended, and made room"
         client.close()
@@ -410,9 +377,9 @@ def test_more_connections_than_there_is_room_wait_their_turn():
 # --- who is where --------------------------------------------------------------------------------
 
 
-def test_a_client_cannot_say_where_it_is(served):
-    with connected(served) as stream:
-        stream.sendall(signed(served, b"{}", **{"X-Forwarded-For": "198.51.100.7"}))
+def test_a_client_cannot_say_where_it_is(served, target):
+    with connected(target) as stream:
+        stream.sendall(signed(target, b"{}", **{"X-Forwarded-For": "198.51.100.7"}))
         assert answer(stream)[0] == 200
     asked = [r for r in served.kms.audit_records() if r["eventName"] == "ListKeys"]
     assert asked[-1]["sourceIPAddress"] == "127.0.0.1"
@@ -446,7 +413,7 @@ def test_trusted_proxies_and_vpc_endpoints():
                 )
                 with stream:
                     stream.do_handshake()
-                    stream.sendall(signed(made, b"{}", **(headers or {})))
+                    stream.sendall(signed(Target.of(made), b"{}", **(headers or {})))
                     assert answer(stream)[0] == 200
             return kms.audit_records()[-1]
 
@@ -486,7 +453,7 @@ def test_trusted_proxies_and_vpc_endpoints():
                 socket.create_connection(("127.0.0.1", made.endpoint.ports[index])) as plain,
                 context.wrap_socket(plain, server_hostname="localhost") as stream,
             ):
-                stream.sendall(signed(made, body, "TrentService.DescribeKey"))
+                stream.sendall(signed(Target.of(made), body, "TrentService.DescribeKey"))
                 status, _, told = answer(stream)
                 assert status == expected, told
         assert ask(2, header)["sourceIPAddress"] == "203.0.113.9"
@@ -530,7 +497,7 @@ def test_a_policy_of_two_address_ranges_decides_by_the_socket_s_address():
             ):
                 # A client's own word about where it is counts for nothing
                 headers = {"X-Forwarded-For": "127.0.2.1"}
-                stream.sendall(signed(made, body, "TrentService.DescribeKey", **headers))
+                stream.sendall(signed(Target.of(made), body, "TrentService.DescribeKey", **headers))
                 status, _, told = answer(stream)
             record = kms.audit_records()[-1]
             assert record["sourceIPAddress"] == source

@@ -8,12 +8,9 @@ import re
 import signal
 import ssl
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
@@ -22,77 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-
-Start = Callable[..., "Server"]
-
-
-class Server:
-    """A server process, its greeting, and commands that ask it."""
-
-    def __init__(self, start_python: Any, data: Path, *options: str) -> None:
-        self.data = data
-        self._start_python = start_python
-        self.begun = time.monotonic()
-        self.process = start_python(
-            "-m", "clavero", "serve", "--data", data, "--port", "0", "--output", "json", *options,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        text = ""
-        while not text.endswith("}\n"):
-            line = self.process.stdout.readline().decode()
-            if not line:
-                raise AssertionError(self.process.stderr.read().decode())
-            text += line
-        self.started = time.monotonic()
-        self.greeting: dict[str, str] = json.loads(text)
-
-    def ask(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        asking = self._start_python(
-            "-m", "clavero", "--data", self.data, *arguments,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        output, errors = asking.communicate()
-        return subprocess.CompletedProcess(arguments, asking.returncode, output, errors)
-
-    def environment(self) -> dict[str, str]:
-        answer: dict[str, str] = json.loads(self.ask("env", "--output", "json").stdout)
-        return answer
-
-    def client(self, service: str = "kms") -> Any:
-        found = self.environment()
-        session = boto3.Session(
-            found["AWS_ACCESS_KEY_ID"],
-            found["AWS_SECRET_ACCESS_KEY"],
-            region_name=found["AWS_REGION"],
-        )
-        return session.client(
-            service,
-            endpoint_url=found[f"AWS_ENDPOINT_URL_{service.upper()}"],
-            verify=found.get("AWS_CA_BUNDLE"),
-        )
-
-    def stop(self) -> tuple[int, str]:
-        """End by SIGTERM: the exit code, and what was logged."""
-        self.process.send_signal(signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=60)
-        return self.process.returncode, errors.decode()
-
-
-@pytest.fixture
-def start(start_python, tmp_path: Path) -> Iterator[Start]:
-    """Start a server on a folder; it is ended after the test."""
-    made: list[Server] = []
-
-    def begin(*options: str, data: Path = tmp_path / "data") -> Server:
-        made.append(Server(start_python, data, *options))
-        return made[-1]
-
-    yield begin
-    for server in made:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.communicate()
+from tests.server.watching import scrape
 
 
 def test_the_first_start_says_all_that_a_user_needs_and_the_next_has_it_still(start):
@@ -189,14 +116,33 @@ def test_the_clock_moves_only_where_that_was_asked_for(start, tmp_path):
 def test_metrics_and_probes_are_apart(start):
     server = start("--metrics", "127.0.0.1:0")
     client = server.client()
-    client.list_keys()
-    client.close()
+    key_id = client.create_key()["KeyMetadata"]["KeyId"]
+    for _ in range(3):
+        client.encrypt(KeyId=key_id, Plaintext=b"counted")
+    with pytest.raises(client.exceptions.NotFoundException):
+        client.encrypt(KeyId="alias/nobody", Plaintext=b"counted")
     url = server.greeting["metrics"]
-    with urllib.request.urlopen(url) as answer:  # noqa: S310 (http)
-        text = answer.read().decode()
-    assert 'clavero_requests_total{operation="ListKeys",result="ok"} 1' in text
-    assert re.search(r"^clavero_loaded_keys 0$", text, re.MULTILINE)
-    assert re.search(r'^clavero_memory_protection\{level="[a-z_]+"\} 1$', text, re.MULTILINE)
+    found = scrape(url)
+    client.close()
+    assert found['clavero_requests_total{operation="Encrypt",result="ok"}'] == 3
+    assert found['clavero_requests_total{operation="Encrypt",result="client_error"}'] == 1
+    assert found['clavero_request_seconds_count{operation="Encrypt"}'] == 4
+    assert found['clavero_request_seconds_bucket{operation="Encrypt",le="+Inf"}'] == 4
+    (handshake,) = (name for name in found if name.startswith("clavero_handshakes_total"))
+    assert re.fullmatch(r'.*\{version="TLSv1.3",group="[A-Za-z0-9]+"\}', handshake)
+    assert found["clavero_loaded_keys"] == 1
+    assert found['clavero_shielded_secrets{kind="access_key"}'] == 1
+    assert found['clavero_shielded_secrets{kind="signing_key"}'] == 1
+    (protection,) = (name for name in found if name.startswith("clavero_memory_protection"))
+    assert re.fullmatch(r'clavero_memory_protection\{level="[a-z_]+"\}', protection)
+    # The signing key was derived once, for five requests; the key was there since it was made
+    assert found['clavero_cache_hits_total{cache="signing_keys"}'] == 4
+    assert found['clavero_cache_misses_total{cache="signing_keys"}'] == 1
+    assert found['clavero_cache_hits_total{cache="key_handles"}'] == 3
+    assert found['clavero_cache_misses_total{cache="key_handles"}'] == 0
+    assert found['clavero_cache_hits_total{cache="decisions"}'] == 0
+    assert found["clavero_connections"] == 1
+    assert found["clavero_connections_limit"] == 16_384
     for path, expected in (("/livez", b"live\n"), ("/readyz", b"ready\n")):
         with urllib.request.urlopen(url.replace("/metrics", path)) as answer:  # noqa: S310
             assert answer.read() == expected

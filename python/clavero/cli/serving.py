@@ -70,6 +70,12 @@ def serve(
         str | None,
         typer.Option(metavar="ADDR:PORT", help="Serve /metrics, /livez and /readyz here."),
     ] = None,
+    max_connections: Annotated[
+        int, typer.Option(min=1, help="Connections at a time; more wait to be accepted.")
+    ] = 16_384,
+    idle_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that a connection may be idle.")
+    ] = 30.0,
     volatile: Annotated[
         bool, typer.Option("--volatile", help="Keep keys in memory only, and none at the end.")
     ] = False,
@@ -81,7 +87,7 @@ def serve(
     from clavero.clock import ShiftedClock
     from clavero.kms import DEFAULT_ACCOUNT, DEFAULT_REGION
     from clavero.server import listeners, log, serve
-    from clavero.server.endpoint import Tls
+    from clavero.server.endpoint import Limits, Tls
     from clavero.store.folder import prepare_folder
 
     session: Session = context.obj
@@ -105,6 +111,7 @@ def serve(
             places,
             None if insecure_http else tls,
             None if watched is None else (watched.host, watched.port),
+            limits=Limits(max_connections, head=idle_timeout),
         )
         serve.block_signals()
         log.to_standard_error()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from clavero import _native
 from clavero._native import (
@@ -22,6 +22,7 @@ from clavero._native import (
     NativeBuffer,
     SealedError,
 )
+from clavero.keystores.binding import Binding
 from clavero.model import errors
 from clavero.model.errors import KMSError
 
@@ -35,63 +36,6 @@ ATTEMPTS: Final = 16
 new_id: Callable[[], str] = _native.request_id
 material_id: Callable[[bytes], str] = _native.material_id
 token_domain_key: Callable[[bytes], bytes] = _native.token_domain_key
-
-
-class Bound(Protocol):
-    """What a key's backing keys are bound to: its stored row has all of it."""
-
-    @property
-    def region(self) -> str:
-        """AWS Region."""
-
-    @property
-    def account(self) -> str:
-        """12 digits."""
-
-    @property
-    def key_id(self) -> str:
-        """The KMS key id."""
-
-    @property
-    def spec(self) -> str:
-        """KeySpec."""
-
-    @property
-    def usage(self) -> str:
-        """KeyUsage."""
-
-    @property
-    def origin(self) -> str:
-        """Origin."""
-
-    @property
-    def multi_region(self) -> bool:
-        """Whether it is a multi-Region key."""
-
-
-class Binding(NamedTuple):
-    """Whose a backing key is and what for: every field is authenticated in its token."""
-
-    region: str
-    account: str
-    key_id: str
-    spec: str
-    usage: str
-    origin: str
-    multi_region: bool = False
-
-    @classmethod
-    def of(cls, key: Bound) -> Binding:
-        """The binding of a key's backing keys."""
-        return cls(
-            key.region,
-            key.account,
-            key.key_id,
-            key.spec,
-            key.usage,
-            key.origin,
-            key.multi_region,
-        )
 
 
 class Material:
@@ -160,6 +104,9 @@ class NativeKeyStore:
         self._load_token = load_token
         # Loading and unloading: one handle for a key, and none once it is to be deleted.
         self._loading = threading.Lock()
+        # How often a key was used, and how often it was loaded for that: about, without a lock.
+        self.uses = 0
+        self.loads = 0
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -261,6 +208,7 @@ class NativeKeyStore:
                 pass  # a sealed HSM holds no key any more
 
     def _handle(self, material: Material) -> int:
+        self.uses += 1
         handle = material.handle
         return self._load(material, None) if handle is None else handle
 
@@ -294,6 +242,7 @@ class NativeKeyStore:
             except HsmError as error:
                 refuse(error, binding)
             else:
+                self.loads += 1
                 return handle
 
     def _with_key(self, material: Material, use: Callable[[int], Result]) -> Result:
@@ -367,9 +316,11 @@ class NativeKeyStore:
     ) -> tuple[bytes, bytes]:
         """Make a data key of 1 to 1024 bytes: plaintext and blob."""
         # The hottest call of all: no closure, and a try that costs nothing.
+        self.uses += 1
         try:
             return self._hsm.generate_data_key(material.handle, size, context)  # type: ignore[arg-type]  # None is refused as TypeError below
         except (KeyNotLoaded, TypeError):
+            self.uses -= 1  # it is counted below
             return self._with_key(
                 material, lambda handle: self._hsm.generate_data_key(handle, size, context)
             )

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
 
-from clavero.keystores.native import Binding, Material, material_id, new_id
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import Material, material_id, new_id
 from clavero.model import arn, errors, managed, specs
 from clavero.store import aliases, keys, materials, versions
 from clavero.store.engine import Store

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import FreshMaterial, material_id, token_domain_key
 from clavero.model import errors, import_errors, specs
 from clavero.ops import importtokens, related, states
 from clavero.ops.call import Call, Response, as_bytes

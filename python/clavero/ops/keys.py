@@ -9,7 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from clavero.iam.decision import default_key_policy
-from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import FreshMaterial, material_id, token_domain_key
 from clavero.model import errors, specs
 from clavero.ops import materials, policies, related, states, tags
 from clavero.ops.call import Call, Response

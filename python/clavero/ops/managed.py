@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import FreshMaterial, material_id, token_domain_key
 from clavero.model import errors, managed
 from clavero.ops.call import Call
 from clavero.ops.context import OpsContext

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from clavero.keystores.native import Binding, NativeKeyStore, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import NativeKeyStore, token_domain_key
 from clavero.model import arn, region_errors
 from clavero.ops.call import Call, Further
 from clavero.ops.context import OpsContext

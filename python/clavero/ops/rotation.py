@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
+from clavero.keystores.binding import Binding
 from clavero.keystores.native import (
-    Binding,
     FreshMaterial,
     NativeKeyStore,
     material_id,

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from clavero.audit.record import AuditRecord
 from clavero.audit.sinks import Sink
 from clavero.iam.decision import Principal, default_key_policy
-from clavero.keystores.native import Binding, FreshMaterial, material_id, token_domain_key
+from clavero.keystores.binding import Binding
+from clavero.keystores.native import FreshMaterial, material_id, token_domain_key
 from clavero.model import arn, errors
 from clavero.model.errors import KMSError
 from clavero.model.operations import OPERATIONS

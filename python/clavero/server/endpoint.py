@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from clavero import _native
 from clavero.model.operations import OPERATIONS
@@ -52,7 +52,16 @@ class Limits:
     connections: int = 16_384  # at a time; more wait to be accepted
     handshake: float = 10.0  # what comes before HTTP
     head: float = 30.0  # idle, or a request's head
-    body: float = 20.0  # after its head
+    body: float = 20.0  # after its head; or nothing of an answer taken
+
+
+class KeyringStatus(NamedTuple):
+    """Access keys and their signing keys in memory, and how often a signing key was there."""
+
+    access_keys: int
+    signing_keys: int
+    hits: int
+    misses: int
 
 
 class Endpoint:
@@ -153,6 +162,10 @@ class Endpoint:
     def metrics(self) -> str:
         """What the endpoint counted, in Prometheus' text format."""
         return self._native.metrics()
+
+    def keyring_status(self) -> KeyringStatus:
+        """The access keys, and the signing keys that are kept of them."""
+        return KeyringStatus(*self._keyring.status())
 
     def close(self, patience: float = DRAIN_SECONDS) -> bool:
         """Accept nothing more, answer what arrived, end. False: `patience` seconds were too few."""

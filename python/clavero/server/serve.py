@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from clavero.clock import ShiftedClock
 from clavero.server import status
 from clavero.server.admin import AdminSocket
-from clavero.server.endpoint import DRAIN_SECONDS, Endpoint, Tls
+from clavero.server.endpoint import DRAIN_SECONDS, Endpoint, Limits, Tls
 from clavero.server.health import HealthListener
 from clavero.server.listeners import Listener
 
@@ -42,6 +42,7 @@ class Settings:
     tls: Tls | None = field(default_factory=Tls)
     metrics: tuple[str, int] | None = None
     drain_seconds: float = DRAIN_SECONDS
+    limits: Limits = field(default_factory=Limits)
 
 
 class Started(NamedTuple):
@@ -75,6 +76,7 @@ def run(kms: KMS, settings: Settings, started: Callable[[Started], None]) -> boo
             kms,
             settings.listeners,
             tls=settings.tls,
+            limits=settings.limits,
             folder=settings.folder,
         )
         stack.callback(endpoint.close, 0.0)
@@ -82,7 +84,7 @@ def run(kms: KMS, settings: Settings, started: Callable[[Started], None]) -> boo
         if settings.metrics is not None:
             health = HealthListener(
                 *settings.metrics,
-                lambda: endpoint.metrics() + status.render(kms),
+                lambda: endpoint.metrics() + status.render(kms, endpoint.keyring_status()),
                 lambda: endpoint.is_serving,
             )
             stack.callback(health.close)

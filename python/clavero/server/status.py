@@ -1,29 +1,79 @@
-"""What the HSM and its keys look like, in Prometheus' text format; the endpoint adds its own."""
+"""What the HSM, its keys and the caches look like, in Prometheus' text format, for /metrics."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clavero.kms import KMS
+    from clavero.server.endpoint import KeyringStatus
 
 
-def render(kms: KMS) -> str:
-    """Loaded keys, memory and its protection."""
+def render(kms: KMS, keyring: KeyringStatus) -> str:
+    """Keys and secrets in memory, memory and its protection, caches. The endpoint has the rest."""
     status = kms.status()
+    caches = {
+        **status["caches"],
+        "signing_keys": {"hits": keyring.hits, "misses": keyring.misses},
+    }
     lines = [
-        "# HELP clavero_loaded_keys Keys in memory now, sealed under the shield key.",
-        "# TYPE clavero_loaded_keys gauge",
-        f"clavero_loaded_keys {status['loaded_keys']}",
-        "# HELP clavero_protected_bytes Memory mapped for keys in use.",
-        "# TYPE clavero_protected_bytes gauge",
-        f'clavero_protected_bytes{{for="arena"}} {status["arena_bytes"]}',
-        f'clavero_protected_bytes{{for="private keys"}} {status["key_bytes"]}',
-        "# HELP clavero_memory_protection 1 for the level at which keys in use are protected.",
-        "# TYPE clavero_memory_protection gauge",
-        f'clavero_memory_protection{{level="{status["memory"]}"}} 1',
-        "# HELP clavero_libcrypto_overflow_bytes Bytes that libcrypto took from the ordinary heap.",
-        "# TYPE clavero_libcrypto_overflow_bytes gauge",
-        f"clavero_libcrypto_overflow_bytes {status['libcrypto_overflow_bytes']}",
+        *_metric(
+            "clavero_loaded_keys",
+            "gauge",
+            "Keys in memory now, sealed under the shield key.",
+            [("", status["loaded_keys"])],
+        ),
+        *_metric(
+            "clavero_shielded_secrets",
+            "gauge",
+            "Other secrets in memory now, sealed under the shield key.",
+            [
+                ('{kind="access_key"}', keyring.access_keys),
+                ('{kind="signing_key"}', keyring.signing_keys),
+            ],
+        ),
+        *_metric(
+            "clavero_protected_bytes",
+            "gauge",
+            "Memory mapped for keys in use.",
+            [
+                ('{for="arena"}', status["arena_bytes"]),
+                ('{for="private keys"}', status["key_bytes"]),
+            ],
+        ),
+        *_metric(
+            "clavero_memory_protection",
+            "gauge",
+            "1 for the level at which keys in use are protected.",
+            [(f'{{level="{status["memory"]}"}}', 1)],
+        ),
+        *_metric(
+            "clavero_libcrypto_overflow_bytes",
+            "gauge",
+            "Bytes that libcrypto took from the ordinary heap.",
+            [("", status["libcrypto_overflow_bytes"])],
+        ),
+        *(
+            line
+            for name, help_ in (
+                ("hits", "How often a cache had what it was asked for."),
+                ("misses", "How often a cache did not have what it was asked for."),
+            )
+            for line in _metric(
+                f"clavero_cache_{name}_total",
+                "counter",
+                help_,
+                [(f'{{cache="{cache}"}}', counts[name]) for cache, counts in caches.items()],
+            )
+        ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _metric(name: str, kind: str, help_: str, samples: Sequence[tuple[str, int]]) -> list[str]:
+    return [
+        f"# HELP {name} {help_}",
+        f"# TYPE {name} {kind}",
+        *(f"{name}{labels} {value}" for labels, value in samples),
+    ]

@@ -74,12 +74,12 @@ where
             () = activity.ended(shared.limits.head) => {}
         }
     } else {
+        // Without pipeline_flush, under which answers that nobody takes gather as long as requests come.
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(shared.limits.head)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .pipeline_flush(true)
             // As AWS spells them. Some clients of KMS, libmongocrypt for one, know no `content-length`.
             .title_case_headers(true)
             .serve_connection(io, service);
@@ -180,7 +180,7 @@ async fn received(shared: &Shared, headers: &http::HeaderMap, body: Incoming) ->
     match tokio::time::timeout(shared.limits.body, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large(limit)),
-        Ok(Err(_)) => Err(Refusal::timeout()), // the connection is gone: nobody reads this
+        Ok(Err(_)) => Err(Refusal::body()), // where the connection is gone, nobody reads this
         Err(_) => Err(Refusal::timeout()),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use clavero_hsm::Hsm;
 use clavero_hsm::signing::SigningSecret;
@@ -32,13 +33,28 @@ pub struct Keyring {
     hsm: Arc<Hsm>,
     identities: RwLock<HashMap<String, Arc<Identity>>>,
     decoy: Identity,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What a ring holds, all of it under the HSM's shield, and how often a signing key was there when it was needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyringStatus {
+    /// Access keys.
+    pub access_keys: usize,
+    /// Signing keys that were derived from them.
+    pub signing_keys: usize,
+    /// Signatures whose signing key was there.
+    pub hits: u64,
+    /// Signatures for which it was derived.
+    pub misses: u64,
 }
 
 impl Keyring {
     /// An empty ring over an open HSM.
     pub fn new(hsm: Arc<Hsm>) -> clavero_hsm::Result<Keyring> {
         let decoy = Identity::new(String::new(), String::new(), String::new(), hsm.decoy_access_secret()?);
-        Ok(Keyring { hsm, identities: RwLock::default(), decoy })
+        Ok(Keyring { hsm, identities: RwLock::default(), decoy, hits: AtomicU64::new(0), misses: AtomicU64::new(0) })
     }
 
     /// Adds an access key, in place of one of the same id. `sealed` is its secret for the purpose `access-key/ID`.
@@ -59,8 +75,8 @@ impl Keyring {
         let authorization = &claim.authorization;
         let found = self.identities.read().unwrap_or_else(PoisonError::into_inner).get(&authorization.access_key_id).cloned();
         let identity = found.as_deref().unwrap_or(&self.decoy);
-        let valid = identity
-            .signing_key(&self.hsm, &authorization.scope)
+        let valid = self
+            .signing_key(identity, &authorization.scope)
             .and_then(|key| self.hsm.verify_signature(&key, claim.string_to_sign.as_bytes(), &authorization.signature))
             .map_err(|error| match error {
                 clavero_hsm::Error::Sealed => Refusal::unavailable(),
@@ -75,6 +91,34 @@ impl Keyring {
     }
 }
 
+impl Keyring {
+    fn signing_key(&self, identity: &Identity, scope: &Scope) -> clavero_hsm::Result<Arc<SigningSecret>> {
+        if let Some(key) = identity.known_signing_key(scope) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(key);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let key = Arc::new(self.hsm.derive_signing_key(&identity.secret, &scope.date, &scope.region, &scope.service)?);
+        let mut keys = identity.signing_keys();
+        if keys.len() >= MAX_SIGNING_KEYS {
+            keys.remove(0);
+        }
+        keys.push((scope.clone(), Arc::clone(&key)));
+        Ok(key)
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> KeyringStatus {
+        let identities = self.identities.read().unwrap_or_else(PoisonError::into_inner);
+        KeyringStatus {
+            access_keys: identities.len(),
+            signing_keys: identities.values().map(|identity| identity.signing_keys().len()).sum(),
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// What a secret access key is sealed for.
 pub fn purpose(access_key_id: &str) -> String {
     format!("access-key/{access_key_id}")
@@ -85,23 +129,17 @@ impl Identity {
         Identity { access_key_id, account, arn, notes: OnceLock::new(), secret, signing_keys: Mutex::default() }
     }
 
-    fn signing_key(&self, hsm: &Hsm, scope: &Scope) -> clavero_hsm::Result<Arc<SigningSecret>> {
-        {
-            let mut keys = self.signing_keys.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(at) = keys.iter().rposition(|(known, _)| known == scope) {
-                if at + 1 < keys.len() {
-                    let last = keys.len() - 1;
-                    keys.swap(at, last); // the next look finds it first
-                }
-                return Ok(Arc::clone(&keys[keys.len() - 1].1));
-            }
+    fn signing_keys(&self) -> MutexGuard<'_, Vec<(Scope, Arc<SigningSecret>)>> {
+        self.signing_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_signing_key(&self, scope: &Scope) -> Option<Arc<SigningSecret>> {
+        let mut keys = self.signing_keys();
+        let at = keys.iter().rposition(|(known, _)| known == scope)?;
+        if at + 1 < keys.len() {
+            let last = keys.len() - 1;
+            keys.swap(at, last); // the next look finds it first
         }
-        let key = Arc::new(hsm.derive_signing_key(&self.secret, &scope.date, &scope.region, &scope.service)?);
-        let mut keys = self.signing_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= MAX_SIGNING_KEYS {
-            keys.remove(0);
-        }
-        keys.push((scope.clone(), Arc::clone(&key)));
-        Ok(key)
+        keys.last().map(|(_, key)| Arc::clone(key))
     }
 }

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot, watch};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Answer;
@@ -31,7 +32,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long it may be idle, or take for a request's head.
     pub head: Duration,
-    /// How long it may take for a body after the head.
+    /// How long it may take for a body after the head, and how long it may take nothing of an answer.
     pub body: Duration,
 }
 
@@ -116,7 +117,8 @@ impl Endpoint {
             connections: AtomicUsize::new(0),
         });
         let (draining, watcher) = watch::channel(false);
-        let room = Arc::new(Semaphore::new(settings.limits.connections));
+        // A listener that waits for a client holds the room for it: none may be without, however few connections there may be.
+        let room = Arc::new(Semaphore::new(settings.limits.connections + settings.listeners.len().saturating_sub(1)));
         let mut addresses = Vec::new();
         let mut bound = Vec::new();
         for listener in settings.listeners {
@@ -139,6 +141,11 @@ impl Endpoint {
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Connections that there may be.
+    pub fn most_connections(&self) -> usize {
+        self.shared.limits.connections
     }
 
     /// Takes another certificate (or CAs of clients) for connections from now on.
@@ -179,10 +186,23 @@ async fn accept(
     mut draining: watch::Receiver<bool>,
 ) {
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let permit = match Arc::clone(&room).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                shared.metrics.connections_full();
+                let room = tokio::select! {
+                    biased; // the end of a connection at the end makes room for no other
+                    _ = draining.wait_for(|draining| *draining) => return,
+                    room = Arc::clone(&room).acquire_owned() => room,
+                };
+                let Ok(permit) = room else { return };
+                permit
+            }
+        };
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            biased;
             _ = draining.wait_for(|draining| *draining) => return,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
@@ -209,13 +229,17 @@ impl Drop for Counted {
 }
 
 async fn connection(
-    mut stream: TcpStream,
+    stream: TcpStream,
     address: SocketAddr,
     listener: Arc<Listener>,
     shared: Arc<Shared>,
     mut draining: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    // Who asks and does not read would keep its connection, and what it was answered, for as long as it likes.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(shared.limits.body));
+    let mut stream = Box::pin(stream);
     let mut address = address.ip();
     let give_up = tokio::time::Instant::now() + shared.limits.handshake;
     if listener.proxy_protocol {

@@ -20,6 +20,7 @@ pub struct Metrics {
     refused: Mutex<BTreeMap<&'static str, u64>>,
     handshakes: Mutex<BTreeMap<(&'static str, String), u64>>,
     failed_handshakes: Mutex<BTreeMap<&'static str, u64>>,
+    full: AtomicU64,
 }
 
 #[derive(Default)]
@@ -39,6 +40,7 @@ impl Metrics {
             refused: Mutex::default(),
             handshakes: Mutex::default(),
             failed_handshakes: Mutex::default(),
+            full: AtomicU64::new(0),
         }
     }
 
@@ -78,14 +80,19 @@ impl Metrics {
         add(&self.failed_handshakes, why);
     }
 
-    /// Everything, in Prometheus' text format (version 0.0.4). `connections` is the gauge that the endpoint knows.
-    pub fn render(&self, connections: usize) -> String {
+    /// No room for the next connection.
+    pub(crate) fn connections_full(&self) {
+        self.full.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Everything, in Prometheus' text format (version 0.0.4). `connections` are those that there are, and may be.
+    pub fn render(&self, connections: (usize, usize)) -> String {
         let mut out = String::with_capacity(4096);
         let _ = self.write(&mut out, connections); // writing to a String does not fail
         out
     }
 
-    fn write(&self, out: &mut String, connections: usize) -> std::fmt::Result {
+    fn write(&self, out: &mut String, (connections, limit): (usize, usize)) -> std::fmt::Result {
         writeln!(
             out,
             "# HELP clavero_requests_total Answered calls by operation and result.\n# TYPE clavero_requests_total counter"
@@ -137,6 +144,17 @@ impl Metrics {
         writeln!(
             out,
             "# HELP clavero_connections Connections now.\n# TYPE clavero_connections gauge\nclavero_connections {connections}"
+        )?;
+        writeln!(
+            out,
+            "# HELP clavero_connections_limit Connections that there may be; more wait to be accepted.\n\
+             # TYPE clavero_connections_limit gauge\nclavero_connections_limit {limit}"
+        )?;
+        let full = self.full.load(Ordering::Relaxed);
+        writeln!(
+            out,
+            "# HELP clavero_connections_full_total How often there was no room to accept another.\n\
+             # TYPE clavero_connections_full_total counter\nclavero_connections_full_total {full}"
         )
     }
 }

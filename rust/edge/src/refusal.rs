@@ -28,6 +28,8 @@ pub enum Kind {
     TooLarge,
     /// A body that did not arrive in time.
     Timeout,
+    /// A body whose chunks are none, or whose end never came.
+    Body,
     /// What is no request of this service.
     Malformed,
     /// The service stops, or has more to do than it can.
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Signature => ("InvalidSignatureException", 400),
             Kind::TooLarge => ("SerializationException", 413),
             Kind::Timeout => ("RequestTimeoutException", 408),
+            Kind::Body => ("SerializationException", 400),
             Kind::Malformed => ("UnknownOperationException", 404),
             Kind::Unavailable => ("ServiceUnavailableException", 503),
             Kind::Internal => ("KMSInternalException", 500),
@@ -61,6 +64,7 @@ impl Kind {
             Kind::Signature => ("SignatureDoesNotMatch", 403),
             Kind::TooLarge => ("RequestEntityTooLarge", 413),
             Kind::Timeout => ("RequestTimeout", 408),
+            Kind::Body => ("MalformedQueryString", 400),
             Kind::Malformed => ("InvalidAction", 400),
             Kind::Unavailable => ("ServiceUnavailable", 503),
             Kind::Internal => ("InternalFailure", 500),
@@ -76,7 +80,7 @@ impl Kind {
 impl Refusal {
     /// Whether the connection cannot go on: the rest of the request was not read.
     pub fn ends_connection(&self) -> bool {
-        matches!(self.kind, Kind::TooLarge | Kind::Timeout)
+        matches!(self.kind, Kind::TooLarge | Kind::Timeout | Kind::Body)
     }
 
     fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Refusal {
@@ -125,6 +129,11 @@ impl Refusal {
     /// A body that did not come.
     pub fn timeout() -> Refusal {
         Refusal::new(Kind::Timeout, "The request's body did not arrive in time.")
+    }
+
+    /// A body that cannot be read.
+    pub fn body() -> Refusal {
+        Refusal::new(Kind::Body, "The request's body could not be read: it is not framed as HTTP frames one, or it was cut off.")
     }
 
     /// No operation.

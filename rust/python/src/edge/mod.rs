@@ -47,6 +47,11 @@ impl Keyring {
     fn remove(&self, access_key_id: &str) -> bool {
         self.inner.remove(access_key_id)
     }
+
+    fn status(&self) -> (usize, usize, u64, u64) {
+        let status = self.inner.status();
+        (status.access_keys, status.signing_keys, status.hits, status.misses)
+    }
 }
 
 /// Address, VPC endpoint, VPC, trusted proxies, whether they speak PROXY protocol v2.
@@ -134,8 +139,8 @@ impl Endpoint {
     }
 
     fn metrics(&self) -> String {
-        let connections = self.running().as_ref().map_or(0, |running| running.endpoint.connections());
-        self.metrics.render(connections)
+        let connections = |running: &Running| (running.endpoint.connections(), running.endpoint.most_connections());
+        self.metrics.render(self.running().as_ref().map_or((0, 0), connections))
     }
 
     fn close(&self, py: Python<'_>, patience: f64) -> bool {
