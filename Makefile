@@ -13,11 +13,12 @@ CARGO ?= cargo
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Switches: make demo INPUT=folder; make test PYTEST_ARGS="-k alias" PYTEST_WORKERS=0 FUZZ_SECONDS=60; make lint DENY_ADVISORIES=1
+# Switches: make demo INPUT=folder; make test PYTEST_ARGS="-k alias" PYTEST_WORKERS=0 FUZZ_SECONDS=60; make soak SOAK_MINUTES=60; make lint DENY_ADVISORIES=1
 INPUT ?=
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= auto
 FUZZ_SECONDS ?= 5
+SOAK_MINUTES ?= 5
 DENY_ADVISORIES ?=
 UPGRADE ?=
 
@@ -41,7 +42,7 @@ TOOLS ?= target/tools
 CARGO_DENY = $(firstword $(foreach deny,$(TOOLS)/bin/cargo-deny $(shell command -v cargo-deny),\
 	$(if $(filter $(CARGO_DENY_VERSION),$(shell $(deny) --version 2>/dev/null)),$(deny))))
 
-.PHONY: help demo test test-rust test-fuzz test-python test-slow e2e bench lint lint-rust lint-python lint-deny format tools wheel requirements
+.PHONY: help demo test test-rust test-fuzz test-python test-slow soak e2e bench lint lint-rust lint-python lint-deny format tools wheel requirements
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,10 +63,13 @@ test-fuzz:
 	fi
 
 test-python: $(DEV_PACKAGES) $(EXTENSION)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 -m "not slow and not e2e" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 -m "not slow and not e2e and not soak" $(PYTEST_ARGS)
 
 test-slow: $(DEV_PACKAGES) $(EXTENSION) ## The tests that take minutes: random calls by the ten thousand
 	$(BIN)/python -m pytest -m slow -rP $(PYTEST_ARGS)
+
+soak: $(DEV_PACKAGES) $(EXTENSION) ## A server under mixed load for SOAK_MINUTES: memory, descriptors and threads do not grow
+	$(BIN)/python -m pytest -m soak --soak-minutes $(SOAK_MINUTES) tests/soak $(PYTEST_ARGS)
 
 e2e: $(DEV_PACKAGES) $(EXTENSION) ## Clients that others wrote, each with its own packages, against `clavero serve`
 	$(BIN)/python -m pytest -m e2e -rP tests/e2e $(PYTEST_ARGS)

@@ -58,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how often the store's process is killed in tests/security/test_kill.py",
     )
     parser.addoption(
+        "--soak-minutes",
+        type=float,
+        default=5.0,
+        help="how long the server of tests/soak is under load",
+    )
+    parser.addoption(
         "--iam-cases",
         type=int,
         default=600,
