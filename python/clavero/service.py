@@ -326,7 +326,13 @@ class Service:
 
     def _failed(self, call: Call) -> KMSError:
         """What a call gets that failed as no call should: log why, for whoever looks into it."""
-        _log.exception("%s failed (request %s)", call.operation.name, call.request_id)
+        trace = None if call.transport is None else call.transport.trace
+        _log.exception(
+            "%s failed (request %s)",
+            call.operation.name,
+            call.request_id,
+            extra={"request_id": call.request_id, "traceparent": trace},
+        )
         return errors.internal(
             f"{call.operation.name} failed unexpectedly (request {call.request_id}); the log of "
             "the service tells more."

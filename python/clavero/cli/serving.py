@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from clavero.cli.output import write_json, write_record
 from clavero.cli.session import Misuse, Output, Refusal, Session
+
+if TYPE_CHECKING:
+    from clavero.server.telemetry import Telemetry
 
 account_app: Final = typer.Typer(no_args_is_help=True)
 clock_app: Final = typer.Typer(no_args_is_help=True)
@@ -76,6 +80,12 @@ def serve(
     idle_timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that a connection may be idle.")
     ] = 30.0,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel", help="Export a span of each call by OpenTelemetry; its variables say where."
+        ),
+    ] = False,
     volatile: Annotated[
         bool, typer.Option("--volatile", help="Keep keys in memory only, and none at the end.")
     ] = False,
@@ -113,8 +123,10 @@ def serve(
             None if watched is None else (watched.host, watched.port),
             limits=Limits(max_connections, head=idle_timeout),
         )
-        serve.block_signals()
+        serve.block_signals()  # before the exporter has its thread
         log.to_standard_error()
+        if otel:
+            settings = replace(settings, telemetry=_telemetry())
         with session.kms(
             create=True, volatile=volatile, clock=ShiftedClock() if test_clock else None
         ) as kms:
@@ -123,6 +135,16 @@ def serve(
         raise Misuse(str(error)) from error
     if not drained:
         raise Refusal("Some answers were not given in time: their connections were cut.")
+
+
+def _telemetry() -> Telemetry:
+    try:
+        from clavero.server.telemetry import Telemetry
+    except ImportError as error:
+        raise Misuse(
+            f"--otel needs the packages of the extra 'otel': pip install 'clavero[otel]' ({error})."
+        ) from None
+    return Telemetry()
 
 
 def _greet(session: Session, started: Any) -> None:

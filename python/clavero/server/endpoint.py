@@ -19,6 +19,7 @@ from clavero.store.folder import write_private
 
 if TYPE_CHECKING:
     from clavero.kms import KMS
+    from clavero.server.telemetry import Telemetry
 
 TLS_FOLDER: Final = "tls"
 CA_FILE: Final = "ca.pem"
@@ -82,6 +83,7 @@ class Endpoint:
         threads: int | None = None,
         workers: int = 1,
         folder: Path | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         wiring = kms.wiring
         self._hsm = wiring.hsm
@@ -116,7 +118,7 @@ class Endpoint:
                 ],
                 config,
                 answering.caller,
-                answering.answer,
+                answering.answer if telemetry is None else telemetry.traced(answering.answer),
                 list(OPERATIONS),
                 limits=(limits.connections, limits.handshake, limits.head, limits.body),
                 threads=threads or min(4, os.cpu_count() or 1),

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 class JsonFormatter(logging.Formatter):
     """Time, level, where, message and, for an unexpected failure, the traceback.
 
+    Of a call, its request id and the `traceparent` that came with it, where the record has them.
+
     A traceback has lines of code and no values of variables: no secret comes with it.
     """
 
@@ -22,15 +24,25 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        for name in ("request_id", "traceparent"):
+            value = getattr(record, name, None)
+            if value is not None:
+                line[name] = value
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
 def to_standard_error() -> None:
-    """Have Clavero's loggers write there. Loggers of other packages are left alone."""
+    """Have Clavero's loggers write there, and what OpenTelemetry warns of if it is used.
+
+    Loggers of other packages are left alone.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logger = logging.getLogger("clavero")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
+    exporting = logging.getLogger("opentelemetry")
+    exporting.setLevel(logging.WARNING)
+    exporting.addHandler(handler)

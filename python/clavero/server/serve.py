@@ -23,6 +23,7 @@ from clavero.server.listeners import Listener
 
 if TYPE_CHECKING:
     from clavero.kms import KMS
+    from clavero.server.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Settings:
     metrics: tuple[str, int] | None = None
     drain_seconds: float = DRAIN_SECONDS
     limits: Limits = field(default_factory=Limits)
+    telemetry: Telemetry | None = None  # closed with the server
 
 
 class Started(NamedTuple):
@@ -72,12 +74,15 @@ def run(kms: KMS, settings: Settings, started: Callable[[Started], None]) -> boo
     if not any(row.account == settings.account for row in accounts.access_keys()):
         accounts.create_access_key(settings.account)
     with ExitStack() as stack:
+        if settings.telemetry is not None:
+            stack.callback(settings.telemetry.close)  # last: answers in flight have spans
         endpoint = Endpoint(
             kms,
             settings.listeners,
             tls=settings.tls,
             limits=settings.limits,
             folder=settings.folder,
+            telemetry=settings.telemetry,
         )
         stack.callback(endpoint.close, 0.0)
         health = None
