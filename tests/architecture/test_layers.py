@@ -109,6 +109,7 @@ def test_runtime_imports_are_declared():
         "botocore",
         "jmespath",
         "numpy",
+        "opentelemetry",
         "typer",
         "rich",
         "cryptography",
