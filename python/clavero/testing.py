@@ -75,6 +75,7 @@ class Served:
         return {
             "AWS_ENDPOINT_URL_KMS": self.url,
             "AWS_ENDPOINT_URL_STS": self.url,
+            "AWS_ENDPOINT_URL_IAM": self.url,
             "AWS_ACCESS_KEY_ID": self.access_key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.access_key.secret_access_key,
             "AWS_CA_BUNDLE": str(self.ca_path),

@@ -58,8 +58,9 @@ def test_env_is_made_for_a_shell(start):
     found = dict(line.split("=", 1) for line in shown.splitlines() if line.startswith("AWS_"))
     assert found == server.environment()
     assert set(found) == {
-        "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_STS", "AWS_ACCESS_KEY_ID", "AWS_REGION",
-        "AWS_SECRET_ACCESS_KEY", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_IAM",
+        "AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_SECRET_ACCESS_KEY",
+        "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION",
     }  # fmt: skip
 
 

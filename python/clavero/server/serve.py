@@ -146,6 +146,7 @@ def _handlers(
         variables = {
             "AWS_ENDPOINT_URL_KMS": endpoint.url,
             "AWS_ENDPOINT_URL_STS": endpoint.url,
+            "AWS_ENDPOINT_URL_IAM": endpoint.url,
             "AWS_ACCESS_KEY_ID": key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
             "AWS_REGION": settings.region,
