@@ -216,8 +216,9 @@ class Client:
         )
 
     def _ask(self, operation: CallOperation, params: dict[str, Any]) -> Response:
-        call = self._call(operation, params)
+        call = None
         try:
+            call = self._call(operation, params)
             response = self._service.handle(call)
         except KMSError as error:
             failure = error
@@ -226,7 +227,8 @@ class Client:
         else:
             response["ResponseMetadata"] = _metadata(call.request_id)
             return response
-        raise self.exceptions.of(failure, operation.name, _metadata(call.request_id)) from failure
+        request_id = self._service.new_request_id() if call is None else call.request_id
+        raise self.exceptions.of(failure, operation.name, _metadata(request_id)) from failure
 
 
 def _metadata(request_id: str) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from clavero.identity.managed import document_of
 from clavero.identity.registry import Registry
 from clavero.identity.sessions import Session
 from clavero.model import arn, iam_errors
+from clavero.model.errors import KMSError
 from clavero.store import accounts, identities, organizations
+from clavero.store.errors import StoreClosed
 from clavero.store.identities import IdentityRow
 
 # A policy's name, and its document.
@@ -191,9 +193,14 @@ class Resolver:
 
     def look(self, make: _Make) -> Material:
         """Read what a principal is made of."""
-        self.guardrails()  # not in the transaction below: it may have to read for itself
-        with self._registry.store.read() as tx:
-            return make(tx)
+        try:
+            self.guardrails()  # not in the transaction below: it may have to read for itself
+            with self._registry.store.read() as tx:
+                return make(tx)
+        except StoreClosed:  # as the pipeline refuses a caller that it was told before
+            raise KMSError(
+                "ServiceUnavailableException", "The KMS is closed: open it again."
+            ) from None
 
     def principal(self, material: Material, given: Given) -> Principal:
         """Compile it."""

@@ -140,6 +140,7 @@ class _Transport:
         headers = request.headers
         try:
             scope = self._authenticated(_text(headers.get("Authorization")) or "")
+            principal = self._caller.current()
         except KMSError as error:
             found = refusal(error, self._service.new_request_id())
         else:
@@ -150,7 +151,7 @@ class _Transport:
                 _text(headers.get("User-Agent")) or "",
                 self._source_ip,
             )
-            found = answer(self._service, asked, self._caller.current(), scope)
+            found = answer(self._service, asked, principal, scope)
         return AWSResponse(request.url, found.status, found.headers, _Body(found.body))
 
     def _authenticated(self, authorization: str) -> Scope:
