@@ -111,7 +111,12 @@ def test_refusals_and_failures_are_told_apart(monkeypatch, caplog):
         sts = client_of(served, "sts")
         sts.get_caller_identity()
         sts.close()
-    refused, failed, identity = spans[0], spans[1], spans[-1]
+        iam = client_of(served, "iam")
+        iam.list_users()
+        iam.close()
+    refused, failed, identity = spans[0], spans[1], spans[-2]
+    iam_call = spans[-1]
+    assert (iam_call.name, (iam_call.attributes or {})["rpc.service"]) == ("ListUsers", "IAM")
     assert refused.parent is None, "ids of zeros are none"
     assert (refused.attributes or {})["error.type"] == "NotFoundException"
     assert refused.status.status_code is StatusCode.UNSET, "the client's fault is no error of ours"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -19,6 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from clavero import __version__
+from clavero.model.iam_api import IAM_OPERATIONS
 from clavero.model.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ AnswerCall: TypeAlias = "Callable[..., Answer]"
 
 _NO_OPERATION: Final = "UnknownOperation"
 _STS: Final = "GetCallerIdentity"
+_ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z]+)(?:&|$)")
 _PROTOCOL: Final = "http/protobuf"
 
 
@@ -67,7 +70,7 @@ class Telemetry:
             trace: str | None,
             connection: Connection,
         ) -> Answer:
-            operation = _operation(protocol, target)
+            service, operation = _operation(protocol, target, body)
             span = self._tracer.start_span(
                 operation,
                 # The client's span, if it said which: what has another form did not get here
@@ -75,7 +78,7 @@ class Telemetry:
                 SpanKind.SERVER,
                 {
                     "rpc.system": "aws-api",
-                    "rpc.service": "STS" if protocol == "query" else "KMS",
+                    "rpc.service": service,
                     "rpc.method": operation,
                     "cloud.region": caller.scope.region,
                     "cloud.account.id": caller.scope.account,
@@ -119,12 +122,16 @@ def _otlp() -> SpanExporter:
     return OTLPSpanExporter()
 
 
-def _operation(protocol: str, target: str | None) -> str:
-    """The operation, in our words: never a client's text."""
+def _operation(protocol: str, target: str | None, body: bytes) -> tuple[str, str]:
+    """Service and operation, in our words: never a client's text."""
     if protocol == "query":
-        return _STS
+        found = _ACTION.search(body)
+        name = "" if found is None else found[1].decode()
+        if name in IAM_OPERATIONS:
+            return "IAM", name
+        return "STS", name if name == _STS else _NO_OPERATION
     name = (target or "").partition(".")[2]
-    return name if name in OPERATIONS else _NO_OPERATION
+    return "KMS", name if name in OPERATIONS else _NO_OPERATION
 
 
 def _error(protocol: str, status: int, told: bytes) -> str:
