@@ -329,6 +329,12 @@ class Hsm:
         the purpose `access-key/ID`.
         """
 
+    def create_session(self, region: str, access_key_id: str, claims: bytes) -> tuple[str, str]:
+        """Make temporary credentials: the session token, which holds the claims (up to 6104 bytes)
+        and the secret, sealed; and the secret access key of 40 characters. A `Keyring` takes
+        signatures of the secret that come with the token.
+        """
+
     def open_opaque(self, region: str, purpose: str, sealed: bytes) -> bytes:
         """Open what `seal_opaque` sealed for the same purpose. Raises InvalidToken."""
     def generate_data_keys(
@@ -441,7 +447,7 @@ class Endpoint:
         keyring: Keyring,
         listeners: list[tuple[str, str | None, str | None, list[str], bool]],
         tls: TlsConfig | None,
-        caller: Callable[[str, str, str, str], Any],
+        caller: Callable[[str, str, str, str, bytes | None], Any],
         answer: Callable[..., tuple[int, str, bytes]],
         operations: list[str],
         *,
@@ -453,13 +459,13 @@ class Endpoint:
 
         A listener is its address and port, the VPC endpoint and VPC that it stands for, trusted
         proxies, and whether these speak PROXY protocol v2. `tls` is None for plain HTTP, which
-        loopback addresses may have. `caller(access_key_id, account, arn, region)` is asked once for
-        each access key and Region, `answer(protocol, caller, target, content_type, body,
-        user_agent, source, host, trace, connection)` for each request, from threads of the
-        endpoint; `connection` is TLS version, cipher suite, group, VPC endpoint and VPC. `limits`
-        are connections at a time, and the seconds for a handshake, for a head, and for a body or
-        for taking some of an answer.
-        OSError: an address that cannot be had. ValueError: a setting that makes no sense.
+        loopback addresses may have. `caller(access_key_id, account, arn, region, claims)`
+        is asked once for each access key and Region, `answer(protocol, caller, target,
+        content_type, body, user_agent, source, host, trace, connection)` for each request,
+        from threads of the endpoint; `connection` is TLS version, cipher suite, group, VPC
+        endpoint and VPC. `limits` are connections at a time, and the seconds for a
+        handshake, for a head, and for a body or for taking some of an answer. OSError: an
+        address that cannot be had. ValueError: a setting that makes no sense.
         """
 
     @property

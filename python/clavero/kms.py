@@ -173,6 +173,7 @@ class KMS:
             usage=self._usage,
             resolver=self._resolver,
             identities=self._identities,
+            accounts=self._accounts,
         )
         self._service = Service(
             context, self._sink, self._clock, self._maintenance.run_due, self._throttle
@@ -185,9 +186,9 @@ class KMS:
         from clavero.seeds.apply import apply
 
         keys, owners = seed
-        accounts.check(self._accounts, owners)  # a seed that is refused changes no key either
+        accounts.check(self._identities, owners)  # a seed that is refused changes no key either
         apply(self._context, self._sink, keys, self._clock.now())
-        accounts.apply(self._accounts, owners)
+        accounts.apply(self._identities, owners)
 
     def client(
         self,

@@ -150,7 +150,8 @@ class Service:
                 "on this resource",
                 FOREIGN,
             ) from None
-        call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
+        if keys:
+            call.resources = (keys[0].arn,) if len(keys) == 1 else tuple(key.arn for key in keys)
 
     def _mind_states(self, handler: Handler, call: Call) -> None:
         """Refuse a call on keys in other states; make AWS managed keys that it is first to name."""

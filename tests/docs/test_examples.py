@@ -92,3 +92,16 @@ def test_the_seed_in_docs_seeds_is_one(tmp_path: Path, monkeypatch: pytest.Monke
     rows = re.findall(r"^\| (`[a-z_`, ]+) \|", text, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == set(MEMBERS)
+
+
+def test_the_identities_in_docs_are_seeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs" / "identities.md").read_text()
+    (document,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "seed.json").write_text(document)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "identities.md", "exec"), {})  # noqa: S102 (our own document)
+    refusal = "because no identity-based policy allows the kms:Decrypt action"
+    assert refusal in capsys.readouterr().out

@@ -122,7 +122,7 @@ def test_a_seed_has_accounts_and_access_keys(tmp_path: Path):
         seed({"id": "AKIDEXAMPLE00000", "secret": SECRET}, account="444455556666"),
     ):
         keys = [{"id": "1234abcd-12ab-34cd-56ef-1234567890ab"}]
-        with pytest.raises(SeedError, match="another secret or of another account"):
+        with pytest.raises(SeedError, match="another secret or of somebody else"):
             KMS(tmp_path / "data", seed={**changed, "keys": keys})
     with KMS(tmp_path / "data") as kms:
         assert kms.accounts.names() == [ACCOUNT]

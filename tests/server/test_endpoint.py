@@ -83,11 +83,11 @@ def test_sts_says_who_asks(served):
     assert record["tlsDetails"]["tlsVersion"] == "TLSv1.3"
     before = len(served.kms.audit_records())
     with pytest.raises(botocore.exceptions.ClientError) as caught:
-        client.get_session_token()
+        client.get_access_key_info(AccessKeyId="AKIDEXAMPLE00000")
     assert caught.value.response["Error"] == {
         "Type": "Sender",
         "Code": "InvalidAction",
-        "Message": "Could not find operation GetSessionToken for version 2011-06-15",
+        "Message": "Could not find operation GetAccessKeyInfo for version 2011-06-15",
     }
     assert len(served.kms.audit_records()) == before, "no operation of ours: no call, no record"
     client.close()

@@ -19,6 +19,17 @@ _PAGE = ("Limit", "Marker")
 
 # The request's members, by operation. GenerateRandom's record names its key store and no more.
 REQUEST: Mapping[str, tuple[str, ...]] = {
+    "AssumeRole": (
+        "RoleArn",
+        "RoleSessionName",
+        "DurationSeconds",
+        "ExternalId",
+        "Policy",
+        "PolicyArns",
+        "SourceIdentity",
+        "Tags",
+        "TransitiveTagKeys",
+    ),
     "CancelKeyDeletion": ("KeyId",),
     "ConnectCustomKeyStore": ("CustomKeyStoreId",),
     "CreateAlias": ("AliasName", "TargetKeyId"),
@@ -80,6 +91,8 @@ REQUEST: Mapping[str, tuple[str, ...]] = {
     "GenerateDataKeys": (*_DATA_KEY, "NumberOfKeys"),
     "GenerateMac": ("KeyId", "MacAlgorithm", "DryRun"),
     "GenerateRandom": ("NumberOfBytes", "CustomKeyStoreId"),
+    "GetFederationToken": ("Name", "DurationSeconds", "Policy", "PolicyArns", "Tags"),
+    "GetSessionToken": ("DurationSeconds",),
     "GetKeyLastUsage": ("KeyId",),
     "GetKeyPolicy": ("KeyId", "PolicyName"),
     "GetKeyRotationStatus": ("KeyId",),
@@ -211,6 +224,9 @@ SERVICE_EVENTS: frozenset[str] = frozenset(
 
 # Operations of another service than KMS, which the endpoint has beside it.
 SOURCES: Mapping[str, str] = {
-    "GetCallerIdentity": "sts.amazonaws.com",
+    **dict.fromkeys(
+        ("AssumeRole", "GetCallerIdentity", "GetFederationToken", "GetSessionToken"),
+        "sts.amazonaws.com",
+    ),
     **dict.fromkeys(IAM_OPERATIONS, SOURCE),
 }

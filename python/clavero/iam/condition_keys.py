@@ -109,6 +109,7 @@ _MULTI_GLOBAL: Final = frozenset(
         "aws:sourceorgpaths",
         "aws:resourceorgpaths",
         "aws:principalservicenameslist",
+        "sts:transitivetagkeys",
     }
 )
 MULTI: Final = _MULTI_GLOBAL | {name for name, row in KMS_KEYS.items() if row.multi}

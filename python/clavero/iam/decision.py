@@ -9,7 +9,7 @@ in other accounts to use a KMS key"; AWS's answers recorded in radkawar/stackd.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -30,8 +30,10 @@ __all__ = [
     "Principal",
     "Request",
     "Resource",
+    "TrustedRole",
     "decide",
     "decide_retirement",
+    "decide_trust",
     "default_key_policy",
 ]
 
@@ -58,6 +60,15 @@ class NamedResource:
     arn: str
     account: str
     region: str | None = None
+
+
+@dataclass(frozen=True)
+class TrustedRole:
+    """A role as a resource: its trust policy says who may. None: there is no such role."""
+
+    arn: str
+    account: str
+    trust: Policy | None
 
 
 class Effect(Enum):
@@ -158,6 +169,28 @@ def decide(request: Request) -> Decision:
         return _lacking(request, Kind.KEY)
     # The role is allowed itself; where the account is, its policies must allow it too.
     return _with(basis, _limits(request) if match is Match.ROLE else _own_side(request))
+
+
+def decide_trust(request: Request) -> Decision:
+    """Decide sts:AssumeRole and what goes with it on a role, whose trust policy is `key_policies`.
+
+    As with keys, but that any action may be given across accounts, and that AWS says no reason.
+    Source: IAM User Guide, "Policy evaluation logic" (role trust policies and KMS key policies are
+    the exceptions), "Cross-account policy evaluation logic".
+    """
+    caller = request.caller
+    decision = _guarded(request)
+    if decision is None:
+        match, basis = _key_side(request)
+        if match is Match.NOT:
+            decision = _lacking(request, Kind.KEY)
+        elif caller.account != request.account or match is Match.ACCOUNT:
+            decision = _with(basis, _own_side(request))
+        elif match is Match.ROLE:
+            decision = _with(basis, _limits(request))
+        else:
+            decision = Decision(Effect.ALLOW, basis=(basis,))
+    return replace(decision, because="")
 
 
 def decide_retirement(request: Request, grant: Grant, key_account: str) -> Decision:

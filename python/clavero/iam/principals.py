@@ -82,6 +82,7 @@ class Principal:
     organisation's root down to the account, none where they do not apply; `endpoint` the policy of
     the VPC endpoint that the calls come through. `facts` are condition keys (in lower case) that
     the session or a trusted party vouches for: aws:PrincipalTag/..., aws:SourceVpce, ...
+    `session` is what the credentials of a session say, for who gave them; nothing here reads it.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class Principal:
         "role_arn",
         "role_name",
         "scps",
+        "session",
         "session_name",
         "sessions",
         "token",
@@ -118,6 +120,7 @@ class Principal:
         scps: Iterable[tuple[Policy, ...]] = (),
         endpoint: Policy | None = None,
         facts: Mapping[str, Value] = _NOTHING,
+        session: object = None,
     ) -> None:
         self.arn: Final = arn_
         self.account: Final = account
@@ -136,6 +139,7 @@ class Principal:
         self.scps: Final = tuple(scps)
         self.endpoint: Final = endpoint
         self.facts: Final = facts
+        self.session: Final = session
         # Whether nothing but the resource's side can refuse its root user anything.
         self.unlimited: Final = not (
             self.identity or boundary or sessions is not None or self.scps or endpoint

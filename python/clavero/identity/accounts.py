@@ -42,6 +42,18 @@ class AccessKey:
         return f"AccessKey({self.account!r}, {self.access_key_id!r}, ...)"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class TemporaryKey:
+    """Temporary credentials, as whoever asked for them gets them once. `repr` shows no secret."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+    def __repr__(self) -> str:
+        return f"TemporaryKey({self.access_key_id!r}, ...)"
+
+
 class Verifier(Protocol):
     """Whoever verifies signatures (`_native.Keyring`)."""
 
@@ -165,6 +177,13 @@ class Accounts:
         secret = self._hsm.open_opaque(row.region, _purpose(row.access_key_id), row.secret)
         return AccessKey(row.account, row.access_key_id, secret.decode("ascii"))
 
+    def issue(self, claims: bytes) -> TemporaryKey:
+        """Make temporary credentials whose token holds the claims, sealed. Nothing is stored."""
+        self._ensure_domain(self._region)
+        access_key_id = "ASIA" + self._drawn()
+        token, secret = self._hsm.create_session(self._region, access_key_id, claims)
+        return TemporaryKey(access_key_id, secret, token)
+
     def attach(self, verifier: Verifier) -> None:
         """Tell a verifier every access key, and from now on every change."""
         with self._lock:
@@ -209,8 +228,12 @@ class Accounts:
         return self.reveal(row)
 
     def _new_id(self) -> str:
-        # AWS's prefix of long-term keys, and 80 random bits: clients and scanners know the form.
-        return "AKIA" + b32encode(self._hsm.generate_random(10)).decode("ascii")
+        # AWS's prefix of long-term keys: clients and scanners know the form.
+        return "AKIA" + self._drawn()
+
+    def _drawn(self) -> str:
+        """80 random bits, as AWS's ids have them."""
+        return b32encode(self._hsm.generate_random(10)).decode("ascii")
 
 
 def checked(account: str) -> str:

@@ -150,6 +150,22 @@ def checked_document(text: str, kind: Kind) -> str:
     return text
 
 
+def checked_trust(text: str) -> str:
+    """A role's trust policy. MalformedPolicyDocument, LimitExceeded."""
+    checked_document(text, Kind.TRUST)
+    if size_of(text) > TRUST_SIZE:
+        raise iam_errors.quota("ACLSizePerRole", TRUST_SIZE)
+    return text
+
+
+def checked_managed(text: str) -> str:
+    """A managed policy's document. MalformedPolicyDocument, LimitExceeded."""
+    checked_document(text, Kind.IDENTITY)
+    if size_of(text) > MANAGED_SIZE:
+        raise iam_errors.quota("PolicySize", MANAGED_SIZE)
+    return text
+
+
 def size_of(text: str) -> int:
     """The size of a document as quotas count it: without white space."""
     return len("".join(text.split()))

@@ -8,7 +8,6 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from clavero.iam.documents import Kind
 from clavero.identity import checks
 from clavero.identity.registry import Registry
 from clavero.model import iam_errors
@@ -69,7 +68,7 @@ class Policies:
         """CreatePolicy. EntityAlreadyExists, MalformedPolicyDocument, LimitExceeded."""
         checks.checked_account(account)
         checks.checked_name("policy", name)
-        self._check_document(document)
+        checks.checked_managed(document)
         now = self._registry.now()
         row = IdentityRow(
             self._registry.new_id("policy"),
@@ -143,7 +142,7 @@ class Policies:
         self, policy_arn: str, document: str, *, set_as_default: bool = False
     ) -> VersionRow:
         """CreatePolicyVersion. LimitExceeded: there are five."""
-        self._check_document(document)
+        checks.checked_managed(document)
         with self._registry.write() as tx:
             row = self._own(tx, policy_arn)
             before = identities.versions(tx, row.unique_id)
@@ -196,11 +195,6 @@ class Policies:
         if not any(each.version == number for each in identities.versions(tx, row.unique_id)):
             raise iam_errors.version_not_found(policy_arn, version_id)
         return row, number
-
-    def _check_document(self, document: str) -> None:
-        checks.checked_document(document, Kind.IDENTITY)
-        if checks.size_of(document) > checks.MANAGED_SIZE:
-            raise iam_errors.quota("PolicySize", checks.MANAGED_SIZE)
 
     def _row(self, tx: Connection, policy_arn: str) -> IdentityRow:
         owner, path, name = checks.policy_parts(policy_arn)

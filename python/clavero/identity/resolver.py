@@ -61,6 +61,7 @@ class Given(NamedTuple):
     boundary: Policy | None = None
     sessions: tuple[Policy, ...] | None = None
     facts: Mapping[str, Value] = {}
+    session: Session | None = None
 
 
 _Make: TypeAlias = "Callable[[Connection], Material]"
@@ -113,6 +114,10 @@ class Resolver:
         """Grows with every write that may change a caller."""
         return self._registry.changes
 
+    def now(self) -> float:
+        """The time by which sessions expire, in epoch seconds."""
+        return self._registry.now()
+
     @property
     def guardrail_changes(self) -> int:
         """Grows with every write that may change a decision about whomever."""
@@ -150,7 +155,7 @@ class Resolver:
         def make(tx: Connection) -> Material:
             return self._of_session(tx, session, vpce)
 
-        return Source(session.name, session.account, self, make)
+        return Source(session.name, session.account, self, make, Given(session=session))
 
     def in_process(self, named: str, account: str, given: Given) -> Source:
         """A principal by its ARN: as it is stored, or the bare name where it is not."""
@@ -228,6 +233,7 @@ class Resolver:
             if material.endpoint is None
             else self._policy(Kind.ENDPOINT, ("", material.endpoint)),
             facts=facts,
+            session=given.session,
         )
 
     def _policy(self, kind: Kind, named: Named) -> Policy:

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from clavero.iam.documents import Kind
 from clavero.identity import checks
 from clavero.identity.entities import Principals
-from clavero.model import iam_errors
 from clavero.store import identities
 from clavero.store.identities import IdentityRow
 
@@ -50,7 +48,7 @@ class Roles(Principals):
             self._registry.now(),
             description=checks.checked_description(description),
             boundary=permissions_boundary,
-            trust=_checked_trust(trust),
+            trust=checks.checked_trust(trust),
             max_session=checks.checked_session(max_session),
         )
         return self._add(row, tags or {})
@@ -76,7 +74,7 @@ class Roles(Principals):
 
     def update_trust(self, account: str, name: str, trust: str) -> None:
         """UpdateAssumeRolePolicy. MalformedPolicyDocument."""
-        _checked_trust(trust)
+        checks.checked_trust(trust)
         with self._registry.write() as tx:
             identities.change(tx, self.row(tx, account, name).unique_id, trust=trust)
 
@@ -104,10 +102,3 @@ class Roles(Principals):
             ],
         }
         self.put_policy(account, name, REVOCATION, json.dumps(document))
-
-
-def _checked_trust(document: str) -> str:
-    checks.checked_document(document, Kind.TRUST)
-    if checks.size_of(document) > checks.TRUST_SIZE:
-        raise iam_errors.quota("ACLSizePerRole", checks.TRUST_SIZE)
-    return document

@@ -106,6 +106,10 @@ def unmodifiable(message: str) -> KMSError:
 # --- STS -----------------------------------------------------------------------------------------
 
 
+def sts_validation(message: str) -> KMSError:
+    return KMSError("ValidationError", message, http_status=400)
+
+
 def access_denied(message: str) -> KMSError:
     return KMSError("AccessDenied", message, http_status=403)
 

@@ -17,8 +17,10 @@ from clavero.iam.decision import (
     NamedResource,
     Request,
     Resource,
+    TrustedRole,
     decide,
     decide_retirement,
+    decide_trust,
 )
 from clavero.iam.documents import Kind
 from clavero.iam.grants import Grant
@@ -137,6 +139,12 @@ class Authoriser:
 
     def decide_anew(self, call: Call, action: str, resource: Resource) -> Decision:
         """The same decision, from everything that it rests on, without what is remembered."""
+        if isinstance(resource, TrustedRole):
+            facts = Facts(self._context, call, action, None, resource.account)
+            policies = () if resource.trust is None else (resource.trust,)
+            return decide_trust(
+                Request(call.principal, action, resource.arn, resource.account, facts, policies)
+            )
         if not isinstance(resource, Key):
             return decide(request_without_key(self._context, call, action, resource))
         return decide(self.request_on(call, action, resource))

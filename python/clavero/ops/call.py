@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from clavero.iam.decision import Principal
+    from clavero.iam.decision import Principal, TrustedRole
     from clavero.keystores.attested import Attestation
     from clavero.ops.directory import Key, Scope
     from clavero.store.grants import GrantRow
@@ -90,6 +90,7 @@ class Call:
         "recipient",
         "request_id",
         "resources",
+        "role",
         "scope",
         "source_ip",
         "subject",
@@ -118,11 +119,13 @@ class Call:
         self.user_agent = user_agent
         self.transport = transport
         # Known later: the keys that the call is about, the grant that it retires, the keys' ARNs,
+        # the role that it would assume,
         # what the audit adds, and further records; who attested itself as the recipient of the
         # answer, and the values of condition keys that came with that.
         self.keys: tuple[Key, ...] = ()
         self.grant: GrantRow | None = None
         self.resources: tuple[str, ...] = ()
+        self.role: TrustedRole | None = None
         self.extra: Mapping[str, object] | None = None
         self.further: tuple[Further, ...] = ()
         self.recipient: Attestation | None = None

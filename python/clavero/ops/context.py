@@ -18,6 +18,7 @@ from clavero.ops.directory import Directory
 from clavero.store.engine import Store
 
 if TYPE_CHECKING:
+    from clavero.identity.accounts import Accounts
     from clavero.identity.identities import Identities
     from clavero.identity.resolver import Resolver
     from clavero.ops.lastusage import UsageLog
@@ -30,8 +31,8 @@ class OpsContext:
     """Handed to every operation.
 
     `ensure_domain(region)` makes a Region's domain at its first key; `schedule_changed()` has the
-    service look again at when a deletion or a rotation is due. `resolver` knows who callers are.
-    `identities` manages users, groups, roles and policies.
+    service look again at when a deletion or a rotation is due. `resolver` knows who callers are,
+    `identities` manages users, groups, roles and policies, `accounts` issues temporary credentials.
     """
 
     store: Store
@@ -44,6 +45,7 @@ class OpsContext:
     usage: UsageLog
     resolver: Resolver
     identities: Identities
+    accounts: Accounts
 
     # Pagination: what comes next is nobody's business, and a marker works where it was given only.
 

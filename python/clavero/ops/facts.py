@@ -148,9 +148,10 @@ class Facts:
         return [(tag["TagKey"], tag["TagValue"]) for tag in given]
 
     def resource_tags(self) -> Mapping[str, str]:
-        """The key's tags."""
+        """The tags of the key, or of the role that the call would assume."""
         if self._key is None:
-            return {}
+            found: Mapping[str, str] = getattr(self._call.role, "tags", {})
+            return found
         row = self._key.row
         with self._context.store.read() as tx:
             return tags.of_key(tx, row.region, row.account, row.key_id)
@@ -468,6 +469,12 @@ _FACTS: Final[Mapping[str, _Find]] = {
     "kms:schedulekeydeletionpendingwindowindays": _param("PendingWindowInDays"),
     "kms:signingalgorithm": _param("SigningAlgorithm"),
     "kms:validto": _param("ValidTo"),
+    "sts:externalid": _param("ExternalId"),
+    "sts:rolesessionname": _param("RoleSessionName"),
+    "sts:sourceidentity": _param("SourceIdentity"),
+    "sts:transitivetagkeys": lambda facts: (
+        tuple(facts.call.params.get("TransitiveTagKeys") or ()) or None
+    ),
     "kms:wrappingalgorithm": _param("WrappingAlgorithm"),
     "kms:wrappingkeyspec": _param("WrappingKeySpec"),
     grants.CONTEXT: lambda facts: grants.context_fact(facts.encryption_context()),

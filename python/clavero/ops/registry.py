@@ -26,14 +26,20 @@ Decide: TypeAlias = "Callable[[OpsContext, Call, Key], Decision]"
 
 
 class Need(NamedTuple):
-    """One authorisation: an action on a resource, and how AWS names the resource in a refusal."""
+    """One authorisation: an action on a resource, and how AWS names the resource in a refusal.
+
+    `told` says that callers of other accounts are told the name too: a role's, for instance.
+    """
 
     action: str
     resource: Resource
     named: str
+    told: bool = False
 
     def as_named_to(self, principal: Principal) -> str:
         """`named`, but for an ARN of another account: of that AWS does not say that it exists."""
+        if self.told:
+            return self.named
         if self.resource.account != principal.account and self.named.startswith(_BY_ARN):
             return "on this resource"
         return self.named
@@ -146,6 +152,7 @@ def built() -> Mapping[str, Handler]:
         policies,
         regions,
         rotation,
+        sts,
         tags,
     )
 
@@ -167,5 +174,6 @@ def built() -> Mapping[str, Handler]:
         *identity.HANDLERS,
         *entities.HANDLERS,
         *managedpolicies.HANDLERS,
+        *sts.HANDLERS,
     )
     return {handler.name: handler for handler in handlers}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from clavero.identity.sessions import Session
+from clavero.model import iam_errors
 from clavero.model.errors import KMSError
 from clavero.ops.call import Transport
 from clavero.wire import json11, sts
@@ -23,15 +25,25 @@ Connection: TypeAlias = tuple[str | None, str | None, str | None, str | None, st
 class Caller:
     """The sender of a request and the scope that it is for: made once for each access key."""
 
-    __slots__ = ("_sources", "_stored", "scope")
+    __slots__ = ("_expires", "_now", "_sources", "_stored", "scope")
 
-    def __init__(self, stored: Callable[[str | None], Source], scope: Scope) -> None:
+    def __init__(
+        self,
+        stored: Callable[[str | None], Source],
+        scope: Scope,
+        now: Callable[[], float],
+        expires: float | None = None,
+    ) -> None:
         self.scope = scope
+        self._expires = expires  # epoch seconds, of a session
+        self._now = now
         self._stored = stored
         self._sources: dict[str | None, Source] = {}  # by VPC endpoint: that of a listener, or None
 
     def principal(self, vpce: str | None) -> Principal:
         """Who it is now, through that VPC endpoint. KMSError: nobody any more."""
+        if self._expires is not None and self._now() >= self._expires:
+            raise iam_errors.expired_token()
         source = self._sources.get(vpce)
         if source is None:
             source = self._sources[vpce] = self._stored(vpce)
@@ -46,11 +58,23 @@ class Answering:
         self._resolver = wiring.resolver
         self._scope_of = wiring.scope_of
 
-    def caller(self, access_key_id: str, account: str, arn: str, region: str) -> Caller:
-        """Who signs with an access key for a Region."""
+    def caller(
+        self, access_key_id: str, account: str, arn: str, region: str, claims: bytes | None
+    ) -> Caller:
+        """Who signs with an access key for a Region. `claims` are those of a session's token."""
+        resolver = self._resolver
+        if claims is None:
+            return Caller(
+                lambda vpce: resolver.access_key(access_key_id, vpce),
+                self._scope_of(region, account),
+                resolver.now,
+            )
+        session = Session.decode(claims)
         return Caller(
-            lambda vpce: self._resolver.access_key(access_key_id, vpce),
-            self._scope_of(region, account),
+            lambda vpce: resolver.session(session, vpce),
+            self._scope_of(region, session.account),
+            resolver.now,
+            session.expires,
         )
 
     def answer(

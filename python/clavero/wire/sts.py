@@ -1,18 +1,23 @@
-"""AWS query protocol: STS, for the one operation that a KMS client may need, and the way to IAM.
+"""AWS query protocol as STS speaks it, and the way to IAM. The pipeline answers, as all else.
 
-Source: AWS STS API Reference, "GetCallerIdentity" (version 2011-06-15) and "Common Errors". It asks
-for no permission and for nothing but a valid signature. The pipeline answers it, as all else.
+Source: AWS STS API Reference (version 2011-06-15), and "Common Errors" there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from clavero.model import iam_errors
 from clavero.model.errors import KMSError
-from clavero.ops.call import Call
+from clavero.ops.call import Call, CallOperation
 from clavero.ops.identity import GET_CALLER_IDENTITY
+from clavero.ops.sts import OPERATIONS, StsOperation
 from clavero.wire import query
 
 if TYPE_CHECKING:
@@ -23,8 +28,20 @@ if TYPE_CHECKING:
 
 VERSION: Final = "2011-06-15"
 _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
-# Fifty tags are a hundred parameters; many more are no request of IAM's.
+# Fifty tags are a hundred parameters; many more are no request of this service.
 _MAX_PARAMETERS: Final = 256
+_OPERATIONS: Final[Mapping[str, CallOperation]] = {
+    GET_CALLER_IDENTITY.name: GET_CALLER_IDENTITY,
+    **OPERATIONS,
+}
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+# The parts of a list's member by kind, and how operations call them.
+_MEMBERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "list": {"": ""},
+    "arns": {"arn": ""},
+    "tags": {"Key": "TagKey", "Value": "TagValue"},
+}
+_UNREAD: Final[Mapping[str, Any]] = MappingProxyType({})
 # The pipeline's names for what befalls any call, in AWS query's words.
 _CODES: Final = {
     "AccessDeniedException": ("AccessDenied", 403),
@@ -57,39 +74,87 @@ def respond(
     if query.is_ours(form):
         return query.respond(service, request, form, principal, scope)
     action, version = form.get("Action", ""), form.get("Version", "")
-    if action != GET_CALLER_IDENTITY.name or version != VERSION:
+    operation = _OPERATIONS.get(action)
+    if operation is None or version != VERSION:
         return _refused(
             service.new_request_id(),
             "InvalidAction",
             f"Could not find operation {action[:64]} for version {version[:64]}",
         )
     call = Call(
-        GET_CALLER_IDENTITY,
-        {},
+        operation,
+        _UNREAD,
         principal,
         scope,
+        lambda _operation, _unread: _read(operation, form),
         source_ip=request.source_ip,
         user_agent=request.user_agent,
         transport=request.transport,
     )
     try:
         found = service.handle(call)
-    except KMSError as error:  # it cannot be put on record, or the KMS ends
+    except KMSError as error:
         return refusal(error, call.request_id or service.new_request_id())
-    request_id = call.request_id
     text = (
-        f'<GetCallerIdentityResponse xmlns="{_NAMESPACE}">\n'
-        "  <GetCallerIdentityResult>\n"
-        f"    <Arn>{escape(found['Arn'])}</Arn>\n"
-        f"    <UserId>{escape(found['UserId'])}</UserId>\n"
-        f"    <Account>{escape(found['Account'])}</Account>\n"
-        "  </GetCallerIdentityResult>\n"
-        "  <ResponseMetadata>\n"
-        f"    <RequestId>{request_id}</RequestId>\n"
-        "  </ResponseMetadata>\n"
-        "</GetCallerIdentityResponse>\n"
+        f'<{action}Response xmlns="{_NAMESPACE}">\n  <{action}Result>\n'
+        f"{_written(found, 4)}  </{action}Result>\n  <ResponseMetadata>\n"
+        f"    <RequestId>{call.request_id}</RequestId>\n"
+        f"  </ResponseMetadata>\n</{action}Response>\n"
     )
-    return 200, request_id, text.encode()
+    return 200, call.request_id, text.encode()
+
+
+def _read(operation: CallOperation, form: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters of a form. ValidationError for what is not of its kind."""
+    if not isinstance(operation, StsOperation):
+        return {}
+    found: dict[str, Any] = {}
+    for name, kind in operation.parameters.items():
+        text = form.get(name)
+        if kind == "text" and text is not None:
+            found[name] = text
+        elif kind == "number" and text is not None:
+            if _NUMBER.fullmatch(text) is None:
+                raise iam_errors.constraint(name, text, "Member must be a number")
+            found[name] = int(text)
+        elif kind in _MEMBERS:
+            members = _members(f"{name}.member.", form)
+            if members:
+                found[name] = [_member(name, kind, each) for each in members]
+    return found
+
+
+def _members(prefix: str, form: Mapping[str, str]) -> list[dict[str, str]]:
+    """The members of a list in the order of their numbers, each by what follows its number."""
+    found: dict[int, dict[str, str]] = {}
+    for name, text in form.items():
+        number, _, part = name.removeprefix(prefix).partition(".")
+        if name.startswith(prefix) and _NUMBER.fullmatch(number) is not None:
+            found.setdefault(int(number), {})[part] = text
+    return [found[number] for number in sorted(found)]
+
+
+def _member(name: str, kind: str, given: Mapping[str, str]) -> Any:
+    """One member; tags get the names that KMS's operations give their parts."""
+    parts = _MEMBERS[kind]
+    if given.keys() != parts.keys():
+        raise iam_errors.constraint(name, "", f"Member must have {' and '.join(parts) or 'a text'}")
+    if kind == "tags":
+        return {named: given[part] for part, named in parts.items()}
+    return next(iter(given.values()))
+
+
+def _written(members: Mapping[str, Any], indent: int) -> str:
+    space = " " * indent
+    text = ""
+    for name, value in members.items():
+        if isinstance(value, Mapping):
+            text += f"{space}<{name}>\n{_written(value, indent + 2)}{space}</{name}>\n"
+            continue
+        if isinstance(value, datetime):
+            value = value.strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: PLW2901 (as it is written)
+        text += f"{space}<{name}>{escape(str(value))}</{name}>\n"
+    return text
 
 
 def refusal(error: KMSError, request_id: str) -> tuple[int, str, bytes]:

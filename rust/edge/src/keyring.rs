@@ -1,27 +1,36 @@
 //! Who may sign: access keys with their shielded secrets, and the verification of a claim with cached signing keys.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use base64ct::{Base64, Encoding};
 use clavero_hsm::Hsm;
+use clavero_hsm::crypto::digest::sha256;
 use clavero_hsm::signing::SigningSecret;
+use zeroize::Zeroizing;
 
 use crate::refusal::Refusal;
 use crate::sigv4::{Claim, Scope};
 
 /// Signing keys that are kept of one secret: two days at midnight, some Regions, two services.
 const MAX_SIGNING_KEYS: usize = 32;
+/// Opened session tokens that are kept: opening one costs more than finding it.
+const MAX_SESSIONS: usize = 1024;
+/// The first byte of a session token.
+const TOKEN_FORMAT: u8 = 1;
 
-/// An access key: whose it is, and its secret.
+/// An access key, of a user or of a session: whose it is, and its secret.
 pub struct Identity {
     /// `AKIA...`.
     pub access_key_id: String,
     /// 12 digits.
     pub account: String,
-    /// The principal's ARN.
+    /// The principal's ARN; empty for a session, whose claims say it.
     pub arn: String,
+    /// What a session's token says.
+    pub claims: Option<Vec<u8>>,
     /// What the backend remembers of the identity.
     pub notes: OnceLock<Box<dyn Any + Send + Sync>>,
     secret: SigningSecret,
@@ -32,6 +41,7 @@ pub struct Identity {
 pub struct Keyring {
     hsm: Arc<Hsm>,
     identities: RwLock<HashMap<String, Arc<Identity>>>,
+    sessions: RwLock<Sessions>,
     decoy: Identity,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -50,17 +60,25 @@ pub struct KeyringStatus {
     pub misses: u64,
 }
 
+/// Sessions by the digest of their tokens. The oldest goes first.
+#[derive(Default)]
+struct Sessions {
+    known: HashMap<[u8; 32], Arc<Identity>>,
+    order: VecDeque<[u8; 32]>,
+}
+
 impl Keyring {
     /// An empty ring over an open HSM.
     pub fn new(hsm: Arc<Hsm>) -> clavero_hsm::Result<Keyring> {
-        let decoy = Identity::new(String::new(), String::new(), String::new(), hsm.decoy_access_secret()?);
-        Ok(Keyring { hsm, identities: RwLock::default(), decoy, hits: AtomicU64::new(0), misses: AtomicU64::new(0) })
+        let decoy = Identity::new(String::new(), String::new(), String::new(), None, hsm.decoy_access_secret()?);
+        let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Keyring { hsm, identities: RwLock::default(), sessions: RwLock::default(), decoy, hits, misses })
     }
 
     /// Adds an access key, in place of one of the same id. `sealed` is its secret for the purpose `access-key/ID`.
     pub fn put(&self, id: &str, account: &str, arn: &str, region: &str, sealed: &[u8]) -> clavero_hsm::Result<()> {
         let secret = self.hsm.load_access_secret(region, &purpose(id), sealed)?;
-        let identity = Identity::new(id.to_owned(), account.to_owned(), arn.to_owned(), secret);
+        let identity = Identity::new(id.to_owned(), account.to_owned(), arn.to_owned(), None, secret);
         self.identities.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), Arc::new(identity));
         Ok(())
     }
@@ -70,25 +88,95 @@ impl Keyring {
         self.identities.write().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
     }
 
-    /// The identity that signed. An unknown access key costs what a known one does, and a wrong signature what a right one does.
+    /// The identity that signed. An unknown access key or token costs what a known one does, and a wrong signature what a right one does.
     pub fn verify(&self, claim: &Claim, token: Option<&str>) -> Result<Arc<Identity>, Refusal> {
         let authorization = &claim.authorization;
-        let found = self.identities.read().unwrap_or_else(PoisonError::into_inner).get(&authorization.access_key_id).cloned();
+        let mut found = self.identities.read().unwrap_or_else(PoisonError::into_inner).get(&authorization.access_key_id).cloned();
+        let is_long_term = found.is_some();
+        let digest = token.map(|token| sha256(token.as_bytes()));
+        let mut is_new = false;
+        if let (Some(token), Some(digest), false) = (token, &digest, is_long_term) {
+            found = self.session(&authorization.access_key_id, digest);
+            if found.is_none() {
+                found = self.opened(&authorization.access_key_id, token)?;
+                is_new = true;
+            }
+        }
         let identity = found.as_deref().unwrap_or(&self.decoy);
         let valid = self
             .signing_key(identity, &authorization.scope)
             .and_then(|key| self.hsm.verify_signature(&key, claim.string_to_sign.as_bytes(), &authorization.signature))
-            .map_err(|error| match error {
-                clavero_hsm::Error::Sealed => Refusal::unavailable(),
-                _ => Refusal::internal(),
-            })?;
+            .map_err(refused)?;
         match found {
+            None if token.is_some() => Err(Refusal::unknown_token()),
             None => Err(Refusal::unknown_key()),
             Some(_) if !valid => Err(Refusal::signature_mismatch()),
-            Some(_) if token.is_some() => Err(Refusal::unknown_token()), // long-term keys have none
-            Some(identity) => Ok(identity),
+            Some(_) if token.is_some() && is_long_term => Err(Refusal::unknown_token()), // long-term keys have none
+            Some(identity) => {
+                // Only now: who has no secret of a token must not drive others' tokens out
+                if let (Some(digest), true) = (digest, is_new) {
+                    self.keep(digest, Arc::clone(&identity));
+                }
+                Ok(identity)
+            }
         }
     }
+
+    fn session(&self, id: &str, digest: &[u8; 32]) -> Option<Arc<Identity>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.known.get(digest).filter(|identity| identity.access_key_id == id).cloned()
+    }
+
+    /// The session of a token that this deployment's HSM sealed for the access key; None for any other.
+    fn opened(&self, id: &str, token: &str) -> Result<Option<Arc<Identity>>, Refusal> {
+        let Some((region, sealed)) = read_token(token) else { return Ok(None) };
+        match self.hsm.load_session(&region, &session_purpose(id), &sealed) {
+            Ok((secret, claims)) => {
+                Ok(Some(Arc::new(Identity::new(id.to_owned(), String::new(), String::new(), Some(claims), secret))))
+            }
+            Err(clavero_hsm::Error::InvalidToken | clavero_hsm::Error::UnknownDomain(_)) => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    fn keep(&self, digest: [u8; 32], identity: Arc<Identity>) {
+        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        if sessions.known.insert(digest, identity).is_none() {
+            sessions.order.push_back(digest);
+        }
+        if sessions.order.len() > MAX_SESSIONS
+            && let Some(oldest) = sessions.order.pop_front()
+        {
+            sessions.known.remove(&oldest);
+        }
+    }
+}
+
+fn refused(error: clavero_hsm::Error) -> Refusal {
+    match error {
+        clavero_hsm::Error::Sealed => Refusal::unavailable(),
+        _ => Refusal::internal(),
+    }
+}
+
+/// Makes a session's token and secret access key for an access key id: `format ‖ length of the Region's name ‖ name ‖ sealed`, in base64.
+pub fn create_session(hsm: &Hsm, region: &str, id: &str, claims: &[u8]) -> clavero_hsm::Result<(String, Zeroizing<String>)> {
+    let (sealed, secret) = hsm.create_session(region, &session_purpose(id), claims)?;
+    let len = u8::try_from(region.len()).map_err(|_| clavero_hsm::Error::Limit("a Region's name is too long".into()))?;
+    let bytes = [&[TOKEN_FORMAT, len], region.as_bytes(), &sealed].concat();
+    Ok((Base64::encode_string(&bytes), secret))
+}
+
+fn read_token(token: &str) -> Option<(String, Vec<u8>)> {
+    let bytes = Base64::decode_vec(token).ok()?;
+    let (head, rest) = bytes.split_first_chunk::<2>()?;
+    let (region, sealed) = rest.split_at_checked(usize::from(head[1]))?;
+    let region = std::str::from_utf8(region).ok()?;
+    (head[0] == TOKEN_FORMAT).then(|| (region.to_owned(), sealed.to_vec()))
+}
+
+fn session_purpose(access_key_id: &str) -> String {
+    format!("session/{access_key_id}")
 }
 
 impl Keyring {
@@ -125,8 +213,8 @@ pub fn purpose(access_key_id: &str) -> String {
 }
 
 impl Identity {
-    fn new(access_key_id: String, account: String, arn: String, secret: SigningSecret) -> Identity {
-        Identity { access_key_id, account, arn, notes: OnceLock::new(), secret, signing_keys: Mutex::default() }
+    fn new(access_key_id: String, account: String, arn: String, claims: Option<Vec<u8>>, secret: SigningSecret) -> Identity {
+        Identity { access_key_id, account, arn, claims, notes: OnceLock::new(), secret, signing_keys: Mutex::default() }
     }
 
     fn signing_keys(&self) -> MutexGuard<'_, Vec<(Scope, Arc<SigningSecret>)>> {

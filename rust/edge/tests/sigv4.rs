@@ -6,7 +6,7 @@ mod aws;
 
 use std::sync::{Arc, OnceLock};
 
-use clavero_edge::keyring::purpose;
+use clavero_edge::keyring::{create_session, purpose};
 use clavero_edge::refusal::Kind;
 use clavero_edge::sigv4::{AmzDate, Received, canonical_request, claim, hex, string_to_sign};
 use clavero_edge::{Keyring, Refusal};
@@ -291,4 +291,71 @@ fn unknown_keys_and_no_credentials() {
     let mut bearer = plain();
     bearer.headers.push((b"authorization".to_vec(), b"Bearer abc".to_vec()));
     assert_eq!(verdict(&bearer, "kms", now()).unwrap().unwrap_err().kind, Kind::Incomplete);
+}
+
+fn signed_with(id: &str, secret: &str, token: &str, now: i64) -> Result<Arc<clavero_edge::Identity>, Refusal> {
+    let date = AmzDate::from_epoch_seconds(now);
+    let mut headers = HeaderMap::new();
+    headers.insert("host", HeaderValue::from_static("localhost"));
+    headers.insert("x-amz-date", HeaderValue::from_str(date.text()).unwrap());
+    headers.insert("x-amz-security-token", HeaderValue::from_str(token).unwrap());
+    let digest = hex(&sha256(b""));
+    let scope = format!("{}/us-east-1/kms", date.day());
+    let sign = |signature: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential={id}/{scope}/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token, Signature={signature}"
+        )
+    };
+    headers.insert("authorization", HeaderValue::from_str(&sign(&"0".repeat(64))).unwrap());
+    let mut received =
+        Received { method: "POST", path: "/", query: "", host: "localhost", headers: &headers, body_sha256: &digest };
+    let unsigned = claim(&received, &["kms"], now).unwrap();
+    let mut key = hmac_sha256(format!("AWS4{secret}").as_bytes(), date.day().as_bytes()).unwrap();
+    for part in ["us-east-1", "kms", "aws4_request"] {
+        key = hmac_sha256(&key, part.as_bytes()).unwrap();
+    }
+    let signature = hex(&hmac_sha256(&key, unsigned.string_to_sign.as_bytes()).unwrap());
+    let mut signed = headers.clone();
+    signed.insert("authorization", HeaderValue::from_str(&sign(&signature)).unwrap());
+    received.headers = &signed;
+    session_ring().1.verify(&claim(&received, &["kms"], now).unwrap(), Some(token))
+}
+
+fn session_ring() -> &'static (Arc<Hsm>, Keyring) {
+    static RING: OnceLock<(Arc<Hsm>, Keyring)> = OnceLock::new();
+    RING.get_or_init(|| {
+        let hsm = Arc::new(Hsm::open(&EphemeralRoot, true, MemoryPolicy { allow_insecure: true }).unwrap());
+        hsm.create_domain(REGION, 1).unwrap();
+        hsm.install_domain(REGION).unwrap();
+        (Arc::clone(&hsm), Keyring::new(hsm).unwrap())
+    })
+}
+
+#[test]
+fn a_session_signs_with_its_secret_and_shows_its_token() {
+    let (hsm, now) = (&session_ring().0, now_of_vectors());
+    let (token, secret) = create_session(hsm, REGION, "ASIAEXAMPLE", b"claims").unwrap();
+    for _ in 0..2 {
+        let identity = signed_with("ASIAEXAMPLE", &secret, &token, now).unwrap();
+        assert_eq!(identity.claims.as_deref(), Some(&b"claims"[..]));
+    }
+    let kind = |id: &str, secret: &str, token: &str| signed_with(id, secret, token, now).err().unwrap().kind;
+    assert_eq!(kind("ASIAEXAMPLE", "another secret", &token), Kind::Signature);
+    assert_eq!(kind("ASIAOTHER", &secret, &token), Kind::Token, "sealed for another access key");
+    for wrong in ["", "AQ", "token", &token[4..], &format!("{token}AAAA")] {
+        assert_eq!(kind("ASIAEXAMPLE", &secret, wrong), Kind::Token, "{wrong}");
+    }
+    for at in (0..token.len()).step_by(7) {
+        let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
+        let mut edited = token.clone();
+        edited.replace_range(at..=at, other);
+        assert_eq!(kind("ASIAEXAMPLE", &secret, &edited), Kind::Token, "character {at}");
+    }
+    // More sessions than are kept: the first is opened again
+    for number in 0..1030 {
+        let id = format!("ASIA{number}");
+        let (token, secret) = create_session(hsm, REGION, &id, b"x").unwrap();
+        assert!(signed_with(&id, &secret, &token, now).is_ok());
+    }
+    assert!(signed_with("ASIAEXAMPLE", &secret, &token, now).is_ok());
 }

@@ -4,6 +4,7 @@
 //! signing key stands for its secret for one day, Region and service, so both are shielded as backing keys are.
 
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::crypto::mac::hmac_sha256_into;
 use crate::error::{Error, Result};
@@ -16,6 +17,7 @@ use crate::sealed::Scratch;
 pub const MAX_SECRET_LEN: usize = 128;
 /// Bytes of a new secret before base64: AWS's 40 characters.
 const SECRET_BYTES: usize = 30;
+const SECRET_LEN: usize = SECRET_BYTES / 3 * 4;
 const PREFIX: &[u8; 4] = b"AWS4";
 
 /// A secret of SigV4 or a signing key, under the shield of the HSM that made it: useless anywhere else, and after `seal`.
@@ -42,6 +44,32 @@ impl Hsm {
             scratch.plaintext.copy_within(..len, PREFIX.len());
             scratch.plaintext[..PREFIX.len()].copy_from_slice(PREFIX);
             self.shield(&scratch.plaintext[..PREFIX.len() + len])
+        })
+    }
+
+    /// Makes a secret access key of 40 characters and seals it for `purpose` with `claims` behind it: gives both. The secret is for the
+    /// one answer that tells it; whoever shows the sealed bytes later proves with a signature that it has the secret too.
+    pub fn create_session(&self, region: &str, purpose: &str, claims: &[u8]) -> Result<(Vec<u8>, Zeroizing<String>)> {
+        self.with_scratch(|scratch| {
+            fill_random(&mut scratch.key[..SECRET_BYTES])?;
+            let Scratch { key, plaintext, .. } = scratch;
+            let len = base64_into(&key[..SECRET_BYTES], plaintext);
+            let room = plaintext.get_mut(len..len + claims.len());
+            room.ok_or_else(|| Error::Limit("more claims than a session token can hold".into()))?.copy_from_slice(claims);
+            let secret = Zeroizing::new(plaintext[..len].iter().map(|byte| char::from(*byte)).collect());
+            Ok((self.seal_plaintext(region, purpose, scratch, len + claims.len())?, secret))
+        })
+    }
+
+    /// Opens what [`create_session`](Self::create_session) sealed: the secret in shielded form, and the claims.
+    /// [`Error::InvalidToken`] for one of another Region or purpose.
+    pub fn load_session(&self, region: &str, purpose: &str, sealed: &[u8]) -> Result<(SigningSecret, Vec<u8>)> {
+        self.with_scratch(|scratch| {
+            let len = self.open_plaintext(region, purpose, sealed, scratch)?;
+            let claims = scratch.plaintext.get(SECRET_LEN..len).ok_or(Error::InvalidToken)?.to_vec();
+            scratch.plaintext.copy_within(..SECRET_LEN, PREFIX.len());
+            scratch.plaintext[..PREFIX.len()].copy_from_slice(PREFIX);
+            Ok((self.shield(&scratch.plaintext[..PREFIX.len() + SECRET_LEN])?, claims))
         })
     }
 
@@ -148,6 +176,33 @@ mod tests {
             let other = hsm.derive_signing_key(&secret, date, region, service).unwrap();
             assert!(!hsm.verify_signature(&other, b"anything", &mac).unwrap());
         }
+    }
+
+    #[test]
+    fn a_session_opens_for_its_purpose_with_its_secret_and_claims() {
+        let hsm = hsm();
+        let (sealed, secret) = hsm.create_session("us-east-1", "session/A", b"claims").unwrap();
+        assert_eq!(secret.len(), 40);
+        assert!(!sealed.windows(40).any(|window| window == secret.as_bytes()));
+        let (shielded, claims) = hsm.load_session("us-east-1", "session/A", &sealed).unwrap();
+        assert_eq!(claims, b"claims");
+        let key = hsm.derive_signing_key(&shielded, "20260101", "us-east-1", "kms").unwrap();
+        let mac = |key: &[u8], bytes: &[u8]| crate::crypto::mac::hmac_sha256(key, bytes).unwrap();
+        let mut expected = mac(format!("AWS4{}", secret.as_str()).as_bytes(), b"20260101");
+        for part in ["us-east-1", "kms", "aws4_request"] {
+            expected = mac(&expected, part.as_bytes());
+        }
+        assert!(hsm.verify_signature(&key, b"x", &mac(&expected, b"x")).unwrap());
+        assert!(hsm.create_session("us-east-1", "session/A", &[0; 6144 - 40]).is_ok());
+        assert!(matches!(hsm.create_session("us-east-1", "session/A", &[0; 6144 - 39]), Err(Error::Limit(_))));
+        for at in 0..sealed.len() {
+            let mut edited = sealed.clone();
+            edited[at] ^= 1;
+            assert_eq!(hsm.load_session("us-east-1", "session/A", &edited).err(), Some(Error::InvalidToken), "byte {at}");
+        }
+        assert_eq!(hsm.load_session("us-east-1", "session/B", &sealed).err(), Some(Error::InvalidToken));
+        let short = hsm.seal_opaque("us-east-1", "session/A", &[b'x'; 39]).unwrap();
+        assert_eq!(hsm.load_session("us-east-1", "session/A", &short).err(), Some(Error::InvalidToken));
     }
 
     #[test]

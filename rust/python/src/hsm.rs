@@ -298,6 +298,12 @@ impl Hsm {
         Ok(PyBytes::new(py, &sealed))
     }
 
+    fn create_session(&self, region: &str, access_key_id: &str, claims: &[u8]) -> PyResult<(String, String)> {
+        let (token, secret) =
+            clavero_edge::keyring::create_session(&self.inner, region, access_key_id, claims).map_err(to_python)?;
+        Ok((token, secret.to_string()))
+    }
+
     fn open_opaque<'py>(&self, py: Python<'py>, region: &str, purpose: &str, sealed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let data = self.inner.open_opaque(region, purpose, sealed).map_err(to_python)?;
         Ok(PyBytes::new(py, &data))

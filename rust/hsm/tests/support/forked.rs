@@ -129,6 +129,8 @@ impl Inherited {
             hsm.wrap_material(&self.wrapping.public_key, ("RSA_2048", WRAPPING), &[7; 32]).map(drop),
             hsm.create_access_secret(REGION, "access").map(drop),
             hsm.load_access_secret(REGION, "access", &self.sealed_secret).map(drop),
+            hsm.create_session(REGION, "session", b"claims").map(drop),
+            hsm.load_session(REGION, "session", &self.sealed_secret).map(drop),
             hsm.decoy_access_secret().map(drop),
             hsm.derive_signing_key(&self.secret, "20260101", REGION, "kms").map(drop),
             hsm.verify_signature(&self.signing_key, MESSAGE, &[0; 32]).map(drop),

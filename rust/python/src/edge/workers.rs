@@ -96,7 +96,7 @@ struct Callables {
 }
 
 impl Workers {
-    /// `caller(access_key_id, account, arn, region)` gives what `answer` gets of the sender, once for each Region;
+    /// `caller(access_key_id, account, arn, region, claims)` gives what `answer` gets of the sender, once for each Region;
     /// `answer(protocol, caller, target, content_type, body, user_agent, source, host, trace, connection)` gives status, request id, body.
     pub(super) fn start(caller: Py<PyAny>, answer: Py<PyAny>, workers: usize) -> std::io::Result<(Workers, ToPython)> {
         let queue = Arc::new(Queue::default());
@@ -201,7 +201,8 @@ impl Callables {
         if let Some(caller) = kept(&callers.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(caller);
         }
-        let caller = self.caller.bind(py).call1((&identity.access_key_id, &identity.account, &identity.arn, region))?;
+        let claims = identity.claims.as_deref().map(|claims| PyBytes::new(py, claims));
+        let caller = self.caller.bind(py).call1((&identity.access_key_id, &identity.account, &identity.arn, region, claims))?;
         let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
         if callers.len() >= MAX_CALLERS {
             callers.clear();
