@@ -34,8 +34,11 @@ __all__ = [
     "arrow_struct",
     "blob_key",
     "material_id",
+    "read_json",
+    "record_line",
     "request_id",
     "token_domain_key",
+    "write_json",
 ]
 
 __version__: Final[str]
@@ -367,6 +370,36 @@ def material_id(hbkid: bytes) -> str:
 
 def request_id() -> str:
     """A random UUID from the HSM's DRBG: request ids, event ids, key ids."""
+
+def read_json(body: bytes) -> dict[str, Any] | None:
+    """The object that a body in UTF-8 holds, as `json.loads` reads it.
+
+    None for whatever is not plainly one: no JSON, no object, a name that stands twice, a number
+    with a fraction or beyond 64 bits, half a surrogate pair, more than 32 levels.
+    """
+
+def write_json(value: object, plain: Callable[[Any], object]) -> bytes:
+    """A value as JSON in ASCII without spaces, bytes in base64.
+
+    What JSON does not have is written as what `plain(value)` gives. Raises TypeError for a name
+    that is no string, ValueError for a number that is not finite, and what `plain` raises.
+    """
+
+def record_line(
+    fragments: tuple[str, str, str, dict[str, str], object],
+    instant: str,
+    source_ip: str,
+    user_agent: str,
+    params: object,
+    request_id: str,
+    event_id: str,
+    resources: tuple[str, ...],
+    transport: object,
+) -> bytes | None:
+    """The audit record of an allowed call as a line of JSON; None where `render` must write it.
+
+    `fragments` are what the records of one operation and principal share (clavero.audit.record).
+    """
 
 def arrow_struct(
     columns: Sequence[tuple[str, NativeBuffer, NativeBuffer | None, int | None]],

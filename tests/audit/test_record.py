@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from clavero.audit import members
 from clavero.audit import record as module
-from clavero.audit.record import AuditRecord, render
+from clavero.audit.record import AuditRecord, line, render
+from clavero.ops.call import Transport
 
 ROOT = "arn:aws:iam::111122223333:root"
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -35,10 +36,11 @@ def make(operation: str = "GenerateDataKey", **changes: Any) -> AuditRecord:
 
 
 def shown(record: AuditRecord) -> dict[str, Any]:
-    line = render(record)
-    assert line.isascii()
-    assert "\n" not in line
-    loaded: dict[str, Any] = json.loads(line)
+    text = render(record)
+    assert text.isascii()
+    assert "\n" not in text
+    assert line(record) == text.encode() + b"\n"
+    loaded: dict[str, Any] = json.loads(text)
     return loaded
 
 
@@ -307,3 +309,60 @@ def test_anything_a_caller_sends_is_one_line_of_json(
     assert first["errorMessage"] == message
     record.detach()
     assert shown(record)["eventName"] == operation
+
+
+TLS = Transport("TLSv1.3", "TLS_AES_256_GCM_SHA384", "X25519MLKEM768", None, None, "localhost")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"params": None},
+        {"params": {"KeyId": "k", "EncryptionContext": {"a": "1", "\u20ac": '"\\'}}},
+        {"params": {"KeyId": "k", "DryRun": True, "NumberOfBytes": 64, "Plaintext": b"secret"}},
+        {"params": {"KeyId": None}, "resources": ()},
+        {"resources": (KEY, ALIAS, "no arn")},
+        {"transport": TLS, "user_agent": "aws-cli/2 md/\U0001f600"},
+        {"transport": TLS._replace(vpce="vpce-1", vpc="vpc-1", trace="00-4bf9-00f0-01")},
+        {"transport": TLS._replace(tls_version=None), "params": {}},
+        {"transport": TLS._replace(key_exchange="")},
+    ],
+)
+def test_usual_records_are_written_by_the_extension(monkeypatch, changes):
+    record = make(**changes)
+    expected = shown(record)
+    monkeypatch.delattr(module, "render")
+    assert json.loads(line(record)) == expected
+
+
+VALUES = st.one_of(TEXT, st.booleans(), st.integers(), ANYTHING, st.dictionaries(TEXT, TEXT))
+
+
+@given(
+    operation=st.sampled_from(sorted(members.REQUEST)),
+    values=st.lists(VALUES, max_size=6),
+    agent=TEXT,
+    resources=st.lists(TEXT | st.sampled_from([KEY, ALIAS]), max_size=3),
+    transport=st.none() | st.builds(Transport, *[st.none() | TEXT] * 5, TEXT, st.none() | TEXT),
+)
+def test_the_line_is_what_is_rendered(operation, values, agent, resources, transport):
+    names = (*members.REQUEST[operation], "Plaintext")
+    shown(
+        make(
+            operation,
+            params=dict(zip(names, values, strict=False)),
+            user_agent=agent,
+            resources=tuple(resources),
+            transport=transport,
+        )
+    )
+
+
+@pytest.mark.parametrize("length", [32_766, 32_767, 32_768, 32_769, 65_500, 65_536, 65_540])
+@pytest.mark.parametrize("letter", ["k", "\u20ac"])
+def test_the_line_has_the_same_bounds(length, letter):
+    parts = {f"n{number}": letter * (length // 7) for number in range(7)}
+    shown(make(params={"KeyId": letter * length}))
+    shown(make(params={"EncryptionContext": parts}))
+    shown(make(params={"EncryptionContext": {f"n{number}": "" for number in range(length // 33)}}))

@@ -15,6 +15,7 @@ from botocore.serialize import create_serializer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from clavero._native import read_json, write_json
 from clavero.model.errors import KMSError
 from clavero.model.generated import EXCEPTIONS
 from clavero.model.operations import OPERATIONS
@@ -298,6 +299,90 @@ json_values = st.recursive(
     ),
     max_leaves=10,
 )
+
+
+plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(
+    st.dictionaries(st.text(), plain_values, max_size=5), st.booleans(), st.sampled_from([None, 1])
+)
+def test_plain_objects_are_read_by_the_extension(value, ascii_only, indent):
+    body = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+    assert read_json(body) == value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal in types too: True is no 1, and the members are in one order."""
+    return repr(one) == repr(other)
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps({"a": value}).encode()))
+@example(b'{"a":1,"a":1}')
+@example(b'{"a":{"b":1,"\\u0062":2}}')
+@example(b'{"a":-0}')
+@example(b'{"a":1e2}')
+@example(b'{"a":18446744073709551616}')
+@example(b'{"a":"\\ud800"}')
+@example(b'{"a":"\\ud83d\\ude00\\u0000"}')
+@example(b'{"a":"\x01"}')
+@example(b'{"a":NaN}')
+@example(b'{"a":01}')
+@example(b'{"a":1}{}')
+@example(b'\xef\xbb\xbf{"a":1}')
+@example(b" \t\r\n{\n} ")
+@example(b"\x0c{}")
+@example(b"[]")
+def test_what_the_extension_reads_is_what_python_reads(body):
+    """Two readers must not take one body for two requests."""
+    read = read_json(body)
+    if read is not None:
+        assert same(read, json.JSONDecoder(object_pairs_hook=json11._pairs).decode(body.decode()))
+
+
+@pytest.mark.parametrize("levels", [json11.MAX_DEPTH, json11.MAX_DEPTH + 1])
+@pytest.mark.parametrize("opening", [b'{"a":', b"["])
+def test_both_readers_go_as_deep(levels, opening):
+    closing = b"}" if opening[:1] == b"{" else b"]"
+    body = b'{"KeyId":' + opening * (levels - 1) + b"1" + closing * (levels - 1) + b"}"
+    assert (read_json(body) is not None) == (levels <= json11.MAX_DEPTH)
+
+
+@settings(max_examples=300)
+@given(json_values | st.characters(categories=["Cs"]) | st.tuples(st.text(), st.binary()))
+@example('\x00\x1f \x7f\x80"\\/\b\f\n\r\t\u2028\ud800\U0010ffff')
+@example({"a": (True, 10**30, -1, 1e22, 1e-7, -0.0)})
+def test_answers_are_written_as_python_writes_them(value):
+    def plain(value: Any) -> Any:
+        raise TypeError
+
+    def written() -> bytes:
+        text = json.dumps(blobs(value), separators=(",", ":"), allow_nan=False)
+        return text.encode("ascii")
+
+    try:
+        expected = written()
+    except ValueError:
+        with pytest.raises(ValueError):
+            write_json(value, plain)
+    else:
+        assert write_json(value, plain) == expected
+
+
+def blobs(value: Any) -> Any:
+    if type(value) is tuple:
+        return [blobs(each) for each in value]
+    return base64.b64encode(value).decode() if type(value) is bytes else value
+
+
+def test_names_of_members_are_strings():
+    with pytest.raises(TypeError, match="name is no string"):
+        write_json({1: 2}, str)
 
 
 @settings(max_examples=300)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from .record import AuditRecord, render
+from .record import AuditRecord, line, render
 
 KEPT_IN_MEMORY = 10_000
 
@@ -113,7 +113,7 @@ class FileSink:
         """Append the record. Raises AuditError when it did not get into the file whole."""
         try:
             record.event_id = self._id_source()
-            line = (render(record) + "\n").encode("ascii")
+            text = line(record)
         except Exception as error:
             raise AuditError(
                 f"The audit record of {record.operation} cannot be rendered: {error}."
@@ -123,9 +123,9 @@ class FileSink:
                 raise AuditError(f"The audit file {self.path} is closed: open the KMS again.")
             try:
                 if self._torn:
-                    line = b"\n" + line
-                written = os.write(self._fd, line)
-                self._torn = written != len(line)
+                    text = b"\n" + text
+                written = os.write(self._fd, text)
+                self._torn = written != len(text)
             except OSError as error:
                 raise AuditError(
                     f"The audit file {self.path} cannot be written ({error.strerror}): "
@@ -133,7 +133,7 @@ class FileSink:
                 ) from error
             if self._torn:
                 raise AuditError(
-                    f"The audit file {self.path} took {written} of {len(line)} bytes of a record: "
+                    f"The audit file {self.path} took {written} of {len(text)} bytes of a record: "
                     "make space. Calls are refused until then."
                 )
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import binascii
 import json
-from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 
+from clavero._native import read_json, write_json
 from clavero.model import errors
 from clavero.model.errors import KMSError
 from clavero.model.fastcheck import is_timestamp
@@ -67,6 +67,19 @@ def decode(operation: Operation, body: bytes) -> dict[str, Any]:
             f"The request has {len(body)} bytes, and KMS takes {MAX_BODY} at most.",
             http_status=413,
         )
+    params: Any = read_json(body)
+    if params is None:
+        params = _read_closely(operation, body)
+    convert = _converter(operation.input)
+    if convert is not None:
+        converted: dict[str, Any] = convert(params, "")
+        return converted
+    found: dict[str, Any] = params
+    return found
+
+
+def _read_closely(operation: Operation, body: bytes) -> dict[str, Any]:
+    """Read what the extension's reader leaves: refuse it with what is wrong, or take it."""
     try:
         params = _read(str(body, "utf-8"))
     except UnicodeDecodeError as error:
@@ -86,11 +99,8 @@ def decode(operation: Operation, body: bytes) -> dict[str, Any]:
         problem = operation.explain(params)
         assert problem is not None, "a structure is a dict"
         raise KMSError(problem.code, problem.message)
-    convert = _converter(operation.input)
-    if convert is not None:
-        converted: dict[str, Any] = convert(params, "")
-        return converted
-    return params
+    found: dict[str, Any] = params
+    return found
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -195,7 +205,7 @@ def encode(operation: Operation, response: Mapping[str, Any]) -> bytes:
     """The body of an answer: nothing at all for an operation that answers with an empty body."""
     if operation.output is None:
         return b""
-    return _write(response).encode("ascii")
+    return write_json(response, _plain)
 
 
 def encode_error(error: KMSError) -> bytes:
@@ -203,7 +213,7 @@ def encode_error(error: KMSError) -> bytes:
     body: dict[str, Any] = {"__type": error.code, **error.members}
     if error.message:
         body["Message" if error.code in _CAPITAL else "message"] = error.message
-    return _write(body).encode("ascii")
+    return write_json(body, _plain)
 
 
 def _plain(value: Any) -> Any:
@@ -212,9 +222,6 @@ def _plain(value: Any) -> Any:
         # AWS's times have milliseconds, and whole seconds no fraction.
         milliseconds = (value - _EPOCH) // _MILLISECOND
         return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
-    if isinstance(value, bytes | bytearray | memoryview):
-        return b64encode(value).decode("ascii")
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
     raise TypeError(f"a {type(value).__name__} is no value of the KMS API")
-
-
-_write: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode

@@ -11,7 +11,9 @@ mod edge;
 mod errors;
 mod hsm;
 mod inputs;
+mod json;
 mod pages;
+mod record;
 mod unseal;
 
 use pyo3::prelude::*;
@@ -34,6 +36,10 @@ mod _native {
     };
     #[pymodule_export]
     use crate::hsm::{Hsm, blob_key, material_id, request_id, token_domain_key};
+    #[pymodule_export]
+    use crate::json::{read_json, write_json};
+    #[pymodule_export]
+    use crate::record::record_line;
     #[pymodule_export]
     use crate::unseal::Unseal;
 
