@@ -482,6 +482,8 @@ class Endpoint:
         tls: TlsConfig | None,
         caller: Callable[[str, str, str, str, bytes | None], Any],
         answer: Callable[..., tuple[int, str, bytes]],
+        hold: Callable[[], None],
+        release: Callable[[], tuple[int, bytes] | None],
         operations: list[str],
         *,
         limits: tuple[int, float, float, float],
@@ -496,9 +498,11 @@ class Endpoint:
         is asked once for each access key and Region, `answer(protocol, caller, target,
         content_type, body, user_agent, source, host, trace, connection)` for each request,
         from threads of the endpoint; `connection` is TLS version, cipher suite, group, VPC
-        endpoint and VPC. `limits` are connections at a time, and the seconds for a
-        handshake, for a head, and for a body or for taking some of an answer. OSError: an
-        address that cannot be had. ValueError: a setting that makes no sense.
+        endpoint and VPC. Between `hold()` and `release()` a thread answers several quick
+        calls, whose answers leave after `release`, or with the status and body that it gives
+        instead. `limits` are connections at a time, and the seconds for a handshake, for a
+        head, and for a body or for taking some of an answer. OSError: an address that cannot
+        be had. ValueError: a setting that makes no sense.
         """
 
     @property

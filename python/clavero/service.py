@@ -343,9 +343,18 @@ class Service:
         try:
             self._write_record(record)
         except AuditError as failure:
-            raise errors.internal(
-                f"The call could not be put on record, so it gets no answer: {failure}"
-            ) from failure
+            raise _unrecorded(failure) from failure
+
+    def hold_records(self) -> None:
+        """Let the records of this thread's calls wait: none of the calls may be answered yet."""
+        self._sink.hold()
+
+    def release_records(self) -> None:
+        """Put them on record. Raises the KMSError that every one of the calls gets instead."""
+        try:
+            self._sink.release()
+        except AuditError as failure:
+            raise _unrecorded(failure) from failure
 
     def decisions(self) -> tuple[int, int]:
         """How many decisions on keys were remembered ones, and how many were made."""
@@ -371,6 +380,10 @@ class Service:
     def stop(self, why: str) -> None:
         """Refuse every call from now on, with this sentence."""
         self._unavailable = why
+
+
+def _unrecorded(failure: AuditError) -> KMSError:
+    return errors.internal(f"The call could not be put on record, so it gets no answer: {failure}")
 
 
 _services: weakref.WeakSet[Service] = weakref.WeakSet()

@@ -294,3 +294,51 @@ def test_a_failed_render_in_memory_never_happens_to_a_caller(ids):
     for value in (object(), b"x", [object()], {1: object()}, 10**5000, float("inf"), "\ud800"):
         sink.write(make(params={"KeyId": value, "EncryptionContext": value}))
     assert len(sink.records()) == 7
+
+
+def test_what_is_held_is_appended_at_once(ids, monkeypatch, tmp_path):
+    path = tmp_path / "audit.jsonl"
+    sink = FileSink(path, ids)
+    sink.hold()
+    sink.write(make(1))
+    in_threads(1, lambda _: sink.write(make(2)))  # another thread holds nothing
+    sink.write(make(3))
+    assert [each["requestID"] for each in lines(path)] == ["request-2"]
+    written: list[bytes] = []
+    real = os.write
+
+    def seen(fd: int, data: bytes) -> int:
+        written.append(data)
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", seen)
+    sink.release()
+    assert [data.count(b"\n") for data in written] == [2]
+    sink.write(make(4))
+    sink.hold()
+    sink.release()
+    assert [data.count(b"\n") for data in written] == [2, 1]
+    found = [each["requestID"] for each in lines(path)]
+    assert found == ["request-2", "request-1", "request-3", "request-4"]
+    sink.hold()
+    sink.write(make(5))
+    sink.close()
+    with pytest.raises(AuditError, match="closed"):
+        sink.release()
+
+
+def test_what_is_held_is_refused_together_when_the_disk_is_full(ids, monkeypatch, tmp_path):
+    path = tmp_path / "audit.jsonl"
+    sink = FileSink(path, ids)
+    sink.hold()
+    sink.write(make(1))
+    sink.write(make(2))
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:-5]))
+    with pytest.raises(AuditError, match="took"):
+        sink.release()
+    monkeypatch.setattr(os, "write", real)
+    sink.write(make(3))  # nothing is held any more, and the half line is ended
+    *_, last = path.read_text().splitlines()
+    assert json.loads(last)["requestID"] == "request-3"
+    sink.close()

@@ -33,6 +33,14 @@ class Sink(Protocol):
         """Keep the record; when this returns, it is kept. Raises AuditError when it cannot be."""
         ...
 
+    def hold(self) -> None:
+        """Let what this thread writes wait until it calls `release`: only then is it kept."""
+        ...
+
+    def release(self) -> None:
+        """Keep what waited. Raises AuditError when that cannot be: perhaps none of it is kept."""
+        ...
+
     def event_id(self, record: AuditRecord) -> str:
         """The eventID of a record that was written."""
         ...
@@ -61,6 +69,12 @@ class MemorySink:
         record.detach()
         self._records.append(record)  # one step for other threads, so that no lock is needed
 
+    def hold(self) -> None:
+        """Nothing waits: keeping a record in memory is one step."""
+
+    def release(self) -> None:
+        """See `hold`."""
+
     def records(self) -> list[dict[str, Any]]:
         """Return the records that are kept, the oldest first, as CloudTrail's members.
 
@@ -88,8 +102,14 @@ class MemorySink:
         self._closed = True
 
 
+class _Held(threading.local):
+    """What waits in a thread; None where nothing is to wait."""
+
+    lines: list[bytes] | None = None
+
+
 class FileSink:
-    """A file of JSON lines, mode 0600, to which each record is appended in one write.
+    """A file of JSON lines, mode 0600, to which records are appended, each or a group in one write.
 
     A record that `write` has taken outlives the process, however it ends. It outlives a loss of
     power once the kernel has flushed it, which `close` waits for. A kill in the middle of a write
@@ -105,6 +125,7 @@ class FileSink:
         self.path = Path(path)
         self._id_source = id_source
         self._lock = threading.Lock()
+        self._held = _Held()
         self._torn = False
         self._fd = _open(self.path)
         _sinks.add(self)
@@ -118,6 +139,22 @@ class FileSink:
             raise AuditError(
                 f"The audit record of {record.operation} cannot be rendered: {error}."
             ) from error
+        if self._held.lines is None:
+            self._append(text)
+        else:
+            self._held.lines.append(text)
+
+    def hold(self) -> None:
+        """Let this thread's records wait, so that `release` can append them in one write."""
+        self._held.lines = []
+
+    def release(self) -> None:
+        """Append what waits. Raises AuditError when it did not get into the file whole."""
+        lines, self._held.lines = self._held.lines, None
+        if lines:
+            self._append(b"".join(lines))
+
+    def _append(self, text: bytes) -> None:
         with self._lock:
             if self._fd < 0:
                 raise AuditError(f"The audit file {self.path} is closed: open the KMS again.")

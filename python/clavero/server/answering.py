@@ -51,7 +51,7 @@ class Caller:
 
 
 class Answering:
-    """The two functions that the endpoint needs."""
+    """The functions that the endpoint needs, besides `Service.hold_records`."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._service = wiring.service
@@ -102,3 +102,11 @@ class Answering:
             return error.http_status, request_id, json11.encode_error(error)
         carry = sts.respond if protocol == "query" else respond
         return carry(self._service, request, principal, caller.scope)
+
+    def release(self) -> tuple[int, bytes] | None:
+        """Put what was held on record. Else status and body for every call since `hold_records`."""
+        try:
+            self._service.release_records()
+        except KMSError as error:
+            return error.http_status, json11.encode_error(error)
+        return None

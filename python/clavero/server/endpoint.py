@@ -119,6 +119,8 @@ class Endpoint:
                 config,
                 answering.caller,
                 answering.answer if telemetry is None else telemetry.traced(answering.answer),
+                wiring.service.hold_records,
+                answering.release,
                 list(OPERATIONS),
                 limits=(limits.connections, limits.handshake, limits.head, limits.body),
                 threads=threads or min(4, os.cpu_count() or 1),

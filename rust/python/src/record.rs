@@ -10,6 +10,9 @@ const MAX_STRING: usize = 32_768;
 const MAX_ITEMS: usize = 1_000;
 const MAX_MEMBERS: usize = 65_536;
 
+/// Head, middle and tail of the line, the prefixes of the request's members, and those of the answer's.
+type Fragments<'py> = (Bound<'py, PyString>, Bound<'py, PyString>, Bound<'py, PyString>, Bound<'py, PyDict>, Bound<'py, PyAny>);
+
 /// The line with its newline; None where the record holds what is not usual, for Python to render.
 ///
 /// `fragments` are what the records of one operation and principal share; of `params` the members that `allowed` names are written,
@@ -19,7 +22,7 @@ const MAX_MEMBERS: usize = 65_536;
 #[pyo3(signature = (fragments, instant, source_ip, user_agent, params, request_id, event_id, resources, transport))]
 pub(crate) fn record_line<'py>(
     py: Python<'py>,
-    fragments: (Bound<'py, PyString>, Bound<'py, PyString>, Bound<'py, PyString>, Bound<'py, PyDict>, Bound<'py, PyAny>),
+    fragments: Fragments<'py>,
     instant: &Bound<'py, PyString>,
     source_ip: &Bound<'py, PyString>,
     user_agent: &Bound<'py, PyString>,

@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 pub(crate) use certificates::{Authority, TlsConfig};
-use workers::Workers;
+use workers::{Callables, Workers};
 
 use crate::errors::to_python;
 use crate::hsm::Hsm;
@@ -89,7 +89,7 @@ impl Endpoint {
 impl Endpoint {
     #[new]
     #[allow(clippy::too_many_arguments)] // of Python's, most by keyword
-    #[pyo3(signature = (keyring, listeners, tls, caller, answer, operations, *, limits, threads, workers))]
+    #[pyo3(signature = (keyring, listeners, tls, caller, answer, hold, release, operations, *, limits, threads, workers))]
     fn new(
         py: Python<'_>,
         keyring: &Keyring,
@@ -97,6 +97,8 @@ impl Endpoint {
         tls: Option<&TlsConfig>,
         caller: Py<PyAny>,
         answer: Py<PyAny>,
+        hold: Py<PyAny>,
+        release: Py<PyAny>,
         operations: Vec<String>,
         limits: (usize, f64, f64, f64),
         threads: usize,
@@ -104,8 +106,9 @@ impl Endpoint {
     ) -> PyResult<Endpoint> {
         let listeners = listeners.into_iter().map(listener).collect::<PyResult<Vec<_>>>()?;
         let metrics = Arc::new(Metrics::new(operations));
+        let callables = Callables { caller, answer, hold, release };
         let (workers, backend) =
-            Workers::start(caller, answer, workers).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+            Workers::start(callables, workers).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let (connections, handshake, head, body) = limits;
         let seconds = |value| {
             Duration::try_from_secs_f64(value).map_err(|_| PyValueError::new_err(format!("{value} is no number of seconds")))

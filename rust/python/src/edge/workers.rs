@@ -34,8 +34,29 @@ const SHORT: [&str; 11] = [
     "VerifyMac",
 ];
 
+/// Calls whose audit records are written in one go, before any of them is answered. A write to the file costs as much as a third of such a
+/// call; more of them at a time would leave the threads of the connections with nothing to do meanwhile.
+const GROUP: usize = 8;
+/// Of the short operations those that take microseconds, unless they are RSA's: an answer waits for the calls of its group.
+const QUICK: [&str; 9] = [
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac",
+    "GenerateRandom",
+    "ReEncrypt",
+    "VerifyMac",
+];
+/// A body that names an algorithm of RSA has this in it. One that hides it in JSON's escapes has others wait for it, and nothing else.
+const RSA: &[u8] = b"RSAES";
+/// Larger bodies take longer than others should wait.
+const QUICK_BODY: usize = 8192;
+
 struct Job {
     call: Call,
+    quick: bool,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -90,17 +111,22 @@ pub(super) struct ToPython {
 }
 
 /// What is called in Python.
-struct Callables {
-    caller: Py<PyAny>,
-    answer: Py<PyAny>,
+pub(super) struct Callables {
+    /// `caller(access_key_id, account, arn, region, claims)` gives what `answer` gets of the sender, once for each Region.
+    pub(super) caller: Py<PyAny>,
+    /// `answer(protocol, caller, target, content_type, body, user_agent, source, host, trace, connection)` gives status, request id, body.
+    pub(super) answer: Py<PyAny>,
+    /// `hold()`: records of this thread's calls wait from now on.
+    pub(super) hold: Py<PyAny>,
+    /// `release()` writes them; it gives status and body of what every call since `hold` gets if that failed.
+    pub(super) release: Py<PyAny>,
 }
 
 impl Workers {
-    /// `caller(access_key_id, account, arn, region, claims)` gives what `answer` gets of the sender, once for each Region;
-    /// `answer(protocol, caller, target, content_type, body, user_agent, source, host, trace, connection)` gives status, request id, body.
-    pub(super) fn start(caller: Py<PyAny>, answer: Py<PyAny>, workers: usize) -> std::io::Result<(Workers, ToPython)> {
+    /// Starts `workers` threads for short calls, and some for others.
+    pub(super) fn start(callables: Callables, workers: usize) -> std::io::Result<(Workers, ToPython)> {
         let queue = Arc::new(Queue::default());
-        let callables = Arc::new(Callables { caller, answer });
+        let callables = Arc::new(callables);
         let mut made = Workers { queue: Arc::clone(&queue), threads: Vec::new() };
         for index in 0..workers.max(1) + LONG_THREADS {
             let short = index < workers.max(1);
@@ -131,15 +157,20 @@ impl Workers {
 
 impl Backend for ToPython {
     fn submit(&self, call: Call, reply: oneshot::Sender<Answer>) -> Result<(), Refusal> {
-        let short = call.protocol == Protocol::Json
-            && call.target.as_deref().and_then(|target| target.split_once('.')).is_some_and(|(_, name)| SHORT.contains(&name));
+        let name = match call.protocol {
+            Protocol::Json => call.target.as_deref().and_then(|target| target.split_once('.')).map_or("", |(_, name)| name),
+            _ => "",
+        };
+        let short = SHORT.contains(&name);
+        let quick =
+            QUICK.contains(&name) && call.body.len() <= QUICK_BODY && !call.body.windows(RSA.len()).any(|window| window == RSA);
         let mut waiting = self.queue.lock();
         if waiting.stopped || waiting.short.len() + waiting.long.len() >= MAX_WAITING {
             return Err(Refusal::unavailable());
         }
         let (jobs, came) =
             if short { (&mut waiting.short, &self.queue.short_came) } else { (&mut waiting.long, &self.queue.long_came) };
-        jobs.push_back(Job { call, reply });
+        jobs.push_back(Job { call, quick, reply });
         drop(waiting);
         came.notify_one();
         Ok(())
@@ -150,18 +181,24 @@ fn work(queue: &Queue, callables: &Callables, short: bool) {
     // Attached for the thread's life, and detached while it waits: a Python thread state is made once.
     Python::attach(|py| {
         let mut jobs = Vec::with_capacity(BATCH);
+        let mut group = Vec::with_capacity(GROUP);
         loop {
             py.detach(|| queue.take(short, &mut jobs));
             if jobs.is_empty() {
                 return;
             }
-            for Job { call, reply } in jobs.drain(..) {
-                // A failure here is a bug in the Python side, which answers every error itself: the client gets a 500 as the reply drops.
-                match callables.answer(py, &call) {
-                    Ok(answer) => drop(reply.send(answer)),
-                    Err(error) => error.write_unraisable(py, None),
+            for job in jobs.drain(..) {
+                if !job.quick {
+                    callables.answer_group(py, &mut group);
+                    callables.answer_one(py, job);
+                    continue;
+                }
+                group.push(job);
+                if group.len() == GROUP {
+                    callables.answer_group(py, &mut group);
                 }
             }
+            callables.answer_group(py, &mut group);
         }
     });
 }
@@ -172,6 +209,46 @@ type Callers = Mutex<Vec<(String, Py<PyAny>)>>;
 const MAX_CALLERS: usize = 64;
 
 impl Callables {
+    /// Answers a call. A failure is a bug in the Python side, which answers every error itself: the client gets a 500 as the reply drops.
+    fn answer_one(&self, py: Python<'_>, Job { call, reply, .. }: Job) {
+        match self.answer(py, &call) {
+            Ok(answer) => drop(reply.send(answer)),
+            Err(error) => error.write_unraisable(py, None),
+        }
+    }
+
+    /// Answers calls, each after the records of all of them are written.
+    fn answer_group(&self, py: Python<'_>, group: &mut Vec<Job>) {
+        if group.len() == 1 {
+            return group.drain(..).for_each(|job| self.answer_one(py, job));
+        }
+        if group.is_empty() {
+            return;
+        }
+        if let Err(error) = self.hold.call0(py) {
+            error.write_unraisable(py, None);
+            return group.clear();
+        }
+        let answered: Vec<_> = group.drain(..).map(|Job { call, reply, .. }| (reply, self.answer(py, &call))).collect();
+        let released = self.release.call0(py).and_then(|refusal| refusal.extract::<Option<(u16, Vec<u8>)>>(py));
+        let refusal = match released {
+            Ok(refusal) => refusal.map(|(status, body)| (status, Bytes::from(body))),
+            Err(error) => return error.write_unraisable(py, None), // nobody knows whether the records stand: no answers
+        };
+        for (reply, answer) in answered {
+            match answer {
+                Ok(mut answer) => {
+                    if let Some((status, body)) = &refusal {
+                        answer.status = *status;
+                        answer.body = body.clone();
+                    }
+                    drop(reply.send(answer));
+                }
+                Err(error) => error.write_unraisable(py, None),
+            }
+        }
+    }
+
     fn answer(&self, py: Python<'_>, call: &Call) -> PyResult<Answer> {
         let caller = self.caller(py, &call.identity, &call.region)?;
         let connection = connection(py, &call.peer)?;
