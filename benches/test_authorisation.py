@@ -1,4 +1,4 @@
-"""What authorisation costs, and that grants do not slow it down."""
+"""What authorisation costs, and that neither grants nor identity policies slow it down."""
 
 from __future__ import annotations
 
@@ -161,4 +161,55 @@ def test_grants_do_not_slow_it_down(ledger: Ledger) -> None:
         1.2,
         "x",
         f"   ({many_fresh / 200 * 1e6:.0f} us against {one_fresh / 200 * 1e6:.0f} us)",
+    )
+
+
+def identity_policy(number: int) -> str:
+    """What a user of the account may do: a policy of its own for each."""
+    statement = {
+        "Effect": "Allow",
+        "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"kms:EncryptionContext:tenant": ["a", f"t{number}"]}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def test_identity_policies_do_not_slow_it_down(ledger: Ledger) -> None:
+    """One identity policy in the account and 1,000 of as many users, of whom one calls."""
+    works, fresh = [], []
+    with clavero.KMS() as few, clavero.KMS() as many:
+        for kms, count in ((few, 1), (many, 1000)):
+            kms.accounts.ensure(ACCOUNT)
+            users = kms.identities.users
+            for number in range(count):
+                users.create(ACCOUNT, f"u{number}")
+                users.put_policy(ACCOUNT, f"u{number}", "keys", identity_policy(number))
+            key_id = kms.client().create_key()["KeyMetadata"]["KeyId"]
+            caller = kms.client(principal=f"arn:aws:iam::{ACCOUNT}:user/u0")
+            works.append(asking(caller, key_id))
+
+            def once(kms: clavero.KMS = kms, caller: Client = caller, key_id: str = key_id) -> None:
+                for number in range(20):
+                    policy = identity_policy(number)
+                    kms.identities.users.put_policy(ACCOUNT, "u0", "keys", policy)
+                    caller.generate_data_key(KeyId=key_id, **ASKED)
+
+            fresh.append(once)
+        with one_core():
+            one_time, many_time = interleaved(*works)
+            one_fresh, many_fresh = interleaved(*fresh)
+    ledger.at_most(
+        "GenerateDataKey, 1,000 identity policies in the account / 1",
+        many_time / one_time,
+        1.2,
+        "x",
+        f"   ({many_time / CALLS * 1e6:.2f} us against {one_time / CALLS * 1e6:.2f} us)",
+    )
+    ledger.at_most(
+        "the same with a change of the caller's policy before each call",
+        many_fresh / one_fresh,
+        1.2,
+        "x",
+        f"   ({many_fresh / 20 * 1e6:.0f} us against {one_fresh / 20 * 1e6:.0f} us)",
     )
