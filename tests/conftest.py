@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--iam-cases",
         type=int,
-        default=600,
+        default=900,
         help="how many random worlds are decided twice in tests/iam",
     )
 

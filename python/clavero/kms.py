@@ -20,7 +20,7 @@ from clavero.identity.resolver import Resolver
 from clavero.keystores.attested import AttestedKeyStore
 from clavero.keystores.native import new_id
 from clavero.maintenance import Maintenance, Watch
-from clavero.model import arn
+from clavero.model import arn, errors
 from clavero.model.quotas import Quotas
 from clavero.model.requestquotas import RequestQuotas
 from clavero.ops.context import OpsContext
@@ -374,7 +374,7 @@ class KMS:
         if self._closed:
             return
         self._closed = True
-        self._service.stop("The KMS is closed: open it again.")
+        self._service.stop(errors.CLOSED)
         try:
             if self._watch is not None:
                 self._watch.stop()

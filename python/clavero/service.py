@@ -78,7 +78,7 @@ class Service:
     def handle(self, call: Call) -> Response:
         """Answer one call, or raise the KMSError that it gets instead."""
         if self._unavailable is not None:
-            raise KMSError("ServiceUnavailableException", self._unavailable)
+            raise errors.unavailable(self._unavailable)
         operation = call.operation
         call.request_id = self._new_id()
         call.time = now = self._now()
@@ -217,7 +217,7 @@ class Service:
         callers of other accounts what a refusal does not.
         """
         if self._unavailable is not None:
-            raise KMSError("ServiceUnavailableException", self._unavailable)
+            raise errors.unavailable(self._unavailable)
         call.time = self._now()
         if not call.operation.is_exact(call.params):
             self._validate(call)
@@ -323,7 +323,7 @@ class Service:
         """What a call gets that failed because the KMS was closed or sealed while it ran."""
         if self._unavailable is None:
             return None
-        return KMSError("ServiceUnavailableException", self._unavailable)
+        return errors.unavailable(self._unavailable)
 
     def _failed(self, call: Call) -> KMSError:
         """What a call gets that failed as no call should: log why, for whoever looks into it."""
@@ -392,11 +392,7 @@ _services: weakref.WeakSet[Service] = weakref.WeakSet()
 def _stop_in_child() -> None:
     # No key crosses a fork, and locks may be held by threads that the child does not have.
     for service in _services:
-        service.stop(
-            "This process was forked from the one that opened the KMS, and no key crosses a fork: "
-            "open a new KMS in this process, or start workers with the 'spawn' or 'forkserver' "
-            "method."
-        )
+        service.stop(errors.FORKED)
 
 
 os.register_at_fork(after_in_child=_stop_in_child)

@@ -22,7 +22,7 @@ WHERE = ("key_policy", "identity", "boundary", "sessions", "scps", "endpoint")
 
 
 CASES = 100_000  # of the slow run
-ENOUGH = 600  # so many meet every end that there is
+ENOUGH = 900  # so many meet every end that there is
 
 
 def differs(world: World) -> bool:
@@ -35,7 +35,7 @@ def world_of(seed: int) -> World:
 
 
 def test_both_evaluators_agree(request):
-    """600 worlds, unless `--iam-cases` says otherwise."""
+    """900 worlds, unless `--iam-cases` says otherwise."""
     cases = request.config.getoption("--iam-cases")
     outcomes: Counter[tuple[bool, str]] = Counter()
 

@@ -22,10 +22,9 @@ from clavero.identity.guardrails import Guardrails
 from clavero.identity.managed import document_of
 from clavero.identity.registry import Registry
 from clavero.identity.sessions import Session
-from clavero.model import arn, iam_errors
-from clavero.model.errors import KMSError
+from clavero.model import arn, errors, iam_errors
 from clavero.store import accounts, identities, organizations
-from clavero.store.errors import StoreClosed
+from clavero.store.errors import StoreClosed, StoreForked
 from clavero.store.identities import IdentityRow
 
 # A policy's name, and its document.
@@ -202,10 +201,11 @@ class Resolver:
             self.guardrails()  # not in the transaction below: it may have to read for itself
             with self._registry.store.read() as tx:
                 return make(tx)
-        except StoreClosed:  # as the pipeline refuses a caller that it was told before
-            raise KMSError(
-                "ServiceUnavailableException", "The KMS is closed: open it again."
-            ) from None
+        # As the pipeline refuses a caller that it was told before
+        except StoreClosed:
+            raise errors.unavailable(errors.CLOSED) from None
+        except StoreForked:
+            raise errors.unavailable(errors.FORKED) from None
 
     def principal(self, material: Material, given: Given) -> Principal:
         """Compile it."""

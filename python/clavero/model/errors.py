@@ -544,3 +544,16 @@ def grant_context_of_asymmetric() -> KMSError:
 def only_for_services(member: str) -> KMSError:
     """[O]"""
     return validation(f"{member} can only be used by AWS services: use the ARN of a principal.")
+
+
+# What every call gets after its end, in whatever part of the way it notices. [O]
+CLOSED: Final = "The KMS is closed: open it again."
+FORKED: Final = (
+    "This process was forked from the one that opened the KMS, and no key crosses a fork: "
+    "open a new KMS in this process, or start workers with the 'spawn' or 'forkserver' method."
+)
+
+
+def unavailable(why: str) -> KMSError:
+    """The KMS answers nothing any more, for this reason."""
+    return KMSError("ServiceUnavailableException", why)
