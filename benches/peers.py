@@ -8,12 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -136,25 +137,26 @@ def _peer(name: str) -> str:
 
 @contextmanager
 def _running(command: list[str], port: int, **environment: str) -> Iterator[None]:
-    with subprocess.Popen(
-        command,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as server:
+    # Into a file: moto_server logs each request, and waits for ever once nobody empties its pipe.
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=log
+        ) as server,
+    ):
         try:
-            _await(server, port)
+            _await(server, port, log)
             yield
         finally:
             server.terminate()
 
 
-def _await(server: subprocess.Popen[bytes], port: int) -> None:
+def _await(server: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     due = time.monotonic() + _START_SECONDS
     while time.monotonic() < due:
         if server.poll() is not None:
-            assert server.stderr is not None
-            raise Missing(f"{server.args!r} ended: {server.stderr.read().decode()[-500:]}")
+            log.seek(0)
+            raise Missing(f"{server.args!r} ended: {log.read().decode()[-500:]}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
